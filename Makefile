@@ -1,0 +1,50 @@
+# Needs Python (3.10 or later) and make, nothing else. `make demo` is the place to start.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help venv demo test check format bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    fine-tune the bundled nano model on the CPU and see what it learned (about a minute)"
+	@echo "make test    run all tests"
+	@echo "make check   formatting, lint and types"
+	@echo "make format  format the code"
+	@echo "make bench   measure the training step against the plain recipe; rewrites docs/benchmarks.md"
+	@echo "make venv    only install, into $(VENV)"
+	@echo "make clean   remove $(VENV), caches and builds (never runs/)"
+
+venv: $(STAMP)
+
+# Made once; made again when a dependency changes.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "tunesmith needs Python 3.10 or later; try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/tunesmith demo
+
+test: export OMP_NUM_THREADS ?= 2
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)
+	$(BIN)/python bench/step.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
