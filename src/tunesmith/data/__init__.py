@@ -1,0 +1,1 @@
+"""Records in, tensors out. Knows no model, no transformers and no training."""

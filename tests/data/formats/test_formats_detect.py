@@ -1,0 +1,54 @@
+"""Finding a file's format out from its first records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tunesmith.data.formats import FIRST, alpaca, detect, messages
+from tunesmith.errors import DataError, RecordError
+
+TASK: dict[str, Any] = {"instruction": "a", "output": "b"}
+CHAT: dict[str, Any] = {"messages": []}
+
+
+def test_detect() -> None:
+    assert detect([TASK]) is alpaca
+    assert detect([CHAT] * 30) is messages
+
+
+def test_a_foreign_record_does_not_decide() -> None:
+    bad = RecordError("x.json, record 0", "(record)", "broken.", "Mend it.")
+    assert detect([bad, {"x": 1}, "text", TASK]) is alpaca
+    assert detect([TASK] * FIRST + [CHAT] * 5) is alpaca
+
+
+def test_mixture_is_told() -> None:
+    with pytest.raises(DataError, match=r"x\.json mixes formats: record 2 is alpaca, record 0 is messages\."):
+        detect([CHAT, CHAT, TASK], "x.json")
+    with pytest.raises(DataError, match="mixes formats"):
+        detect([CHAT, TASK])
+
+
+def test_records_of_two_formats_at_once() -> None:
+    with pytest.raises(DataError, match=r"fit several formats \(alpaca, messages\).*data\.format"):
+        detect([{**CHAT, **TASK}])
+    assert detect([{**CHAT, **TASK}, CHAT]) is messages
+
+
+def test_unknown_records() -> None:
+    with pytest.raises(DataError) as caught:
+        detect([{"question": "a", "answer": "b"}] * 3, "x.json")
+    text = str(caught.value)
+    assert "x.json" in text and "'question', 'answer'" in text
+    assert 'messages: Conversations as {"messages": [' in text and 'alpaca: Tasks as {"instruction"' in text
+    with pytest.raises(DataError, match="fields none"):
+        detect([{}])
+    with pytest.raises(DataError, match="None of the first ones is an object"):
+        detect(["text"])
+
+
+def test_a_wrapped_list_is_pointed_at() -> None:
+    with pytest.raises(DataError, match=r"Its 'data' is a list of 2 objects: .* save that list alone"):
+        detect([{"version": 1, "data": [TASK, TASK]}])

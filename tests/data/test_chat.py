@@ -1,0 +1,245 @@
+"""render(): layout, mask, stops, and the promise that a training row's prompt is what chat sends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from tunesmith.data.chat import ChatFormat, JinjaChat, MarkerChat, RenderOptions, render, template_chat
+from tunesmith.data.template import Template
+from tunesmith.data.tokenizer import TextTokenizer
+from tunesmith.data.types import IGNORE, Conversation, Example, Message, Origin
+from tunesmith.errors import ConfigError, DataError, ModelError, RecordError
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+FOLDER = GOLDEN / "tokenizers" / "minicpm-2b"
+MINICPM = TextTokenizer.load(FOLDER)
+PUBLISHED = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))["published_layout"]
+TEMPLATES = json.loads((GOLDEN / "minicpm" / "chat_template" / "cases.json").read_text(encoding="utf-8"))["variants"]
+
+CHATML = (
+    "{{ bos_token }}{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] "
+    "+ '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+LLAMA2 = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
+    "{% else %}{{ ' ' + m['content'] + ' ' + eos_token }}{% endif %}{% endfor %}"
+)
+# The last answer gets an empty thought that the history does not show, as in Qwen3's template.
+THINKING = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}{% if m['role'] == 'assistant' and loop.last %}"
+    "{{ '<think>\n\n</think>\n\n' }}{% endif %}{{ m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+NO_STOP = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}" + (
+    "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+)
+
+
+def byte_level(template: str | None) -> TextTokenizer:
+    """A byte-level tokenizer with ChatML's special tokens."""
+    vocab = {character: number for number, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    backend = Tokenizer(models.BPE({**vocab, "\u010a\u010a": len(vocab)}, [("\u010a", "\u010a")]))  # "\n\n" merges
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    for token in ("<s>", "</s>", "<|im_start|>", "<|im_end|>"):
+        backend.add_special_tokens([AddedToken(token, normalized=False)])
+    return TextTokenizer(backend, {"bos_token": "<s>", "eos_token": "</s>"}, template)
+
+
+def talk(*contents: str, system: str | None = None) -> Conversation:
+    """A conversation of user and assistant in turn."""
+    roles = ("user", "assistant")
+    turns = [Message(roles[number % 2], content) for number, content in enumerate(contents)]
+    return Conversation((*([Message("system", system)] if system is not None else []), *turns), Origin("a.json", 7))
+
+
+def learned(example: Example, tokenizer: TextTokenizer) -> list[str]:
+    """The learned stretches as text, a stop token shown as |."""
+    stops, found, last = set(example.stops), [""], -2
+    for position, label in enumerate(example.labels):
+        if label == IGNORE:
+            continue
+        if position != last + 1 or (last in stops):
+            found.append("")
+        found[-1] += "|" if position in stops else tokenizer.backend.decode([label], skip_special_tokens=False)
+        last = position
+    return [text for text in found if text]
+
+
+# --- the published layout --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", PUBLISHED, ids=lambda case: case["messages"][0]["content"][:8])
+def test_published_layout(case: dict) -> None:
+    conversation = Conversation(tuple(Message(**message) for message in case["messages"]))
+    example = render(conversation, MarkerChat(), MINICPM, RenderOptions(end_of_turn="last"))
+    assert (example.input_ids, example.labels) == (case["input_ids"], case["labels"])
+
+
+def test_end_of_every_turn_is_a_label_only() -> None:
+    case = next(case for case in PUBLISHED if len(case["messages"]) == 5)
+    conversation = Conversation(tuple(Message(**message) for message in case["messages"]))
+    example = render(conversation, MarkerChat(), MINICPM)
+    assert example.input_ids == case["input_ids"]  # the history keeps its published layout
+    different = [n for n, (a, b) in enumerate(zip(example.labels, case["labels"], strict=True)) if a != b]
+    assert len(different) == 1 and example.labels[different[0]] == MINICPM.eos_id
+    assert example.input_ids[different[0] :][:3] == [1786, 4194, 95388]  # there the next <用户> begins
+    assert example.stops == [different[0], len(example.labels) - 1]
+
+
+@pytest.mark.parametrize("variant", TEMPLATES, ids=lambda variant: variant["name"][:20])
+def test_published_templates_render_as_recorded(variant: dict) -> None:
+    template = Template(variant["template"], {}, "golden")
+    chat = template_chat(TextTokenizer(MINICPM.backend, MINICPM.special, variant["template"]))
+    assert isinstance(chat, MarkerChat)
+    for case in variant["cases"]:
+        messages = tuple(Message(**message) for message in case["messages"])
+        assert template.render(messages, generation_prompt=True) == case["rendered"]
+        assert "".join(piece.text for piece in chat.pieces(messages, open_turn=True)) == case["rendered"]
+
+
+# --- masks of other templates ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (CHATML, ["a1|", "a2|"]),
+        (LLAMA2, [" a1 |", " a2 |"]),
+        (THINKING, ["a1|", "<think>\n\n</think>\n\na2|"]),
+        (NO_STOP, ["a1|", "a2|"]),
+    ],
+    ids=["chatml", "llama2", "thinking", "no stop token"],
+)
+def test_mask_is_answers_and_stops(template: str, expected: list[str]) -> None:
+    tokenizer = byte_level(template)
+    chat = template_chat(tokenizer)
+    example = render(talk("q1", "a1", "q2", "a2", system="s"), chat, tokenizer)
+    assert learned(example, tokenizer) == expected
+    messages = talk("q1", "a1", "q2", "a2", system="s").messages
+    text = Template(template, tokenizer.special, "t").render(messages, generation_prompt=False)
+    assert tokenizer.backend.decode(example.input_ids, skip_special_tokens=False) == text
+
+
+def test_stop_ids() -> None:
+    tokenizer = byte_level(CHATML)
+    assert template_chat(tokenizer).stop_ids(tokenizer) == (tokenizer.id("<|im_end|>"), tokenizer.eos_id)
+    assert MarkerChat().stop_ids(MINICPM) == (2,)
+    with pytest.raises(ModelError, match="names no eos_token"):
+        MarkerChat().stop_ids(TextTokenizer(MINICPM.backend, {"bos_token": "<s>"}))
+    with pytest.raises(ConfigError, match="bos token"):
+        render(talk("q", "a"), MarkerChat(), TextTokenizer(MINICPM.backend, {"eos_token": "</s>"}))
+
+
+def test_untrained_answers() -> None:
+    tokenizer = byte_level(CHATML)
+    messages = (Message("user", "q1"), Message("assistant", "a1", train=False), *talk("q2", "a2").messages)
+    for chat, own in ((template_chat(tokenizer), tokenizer), (MarkerChat(), MINICPM)):
+        example = render(Conversation(messages), chat, own)
+        assert [text.strip() for text in learned(example, own)] == ["a2|"]
+    last = (*talk("q1", "a1").messages, Message("user", "q2"), Message("assistant", "a2", train=False))
+    assert [text.strip() for text in learned(render(Conversation(last), MarkerChat(), MINICPM), MINICPM)] == ["a1|"]
+    nothing = Conversation((Message("user", "q"), Message("assistant", "a", train=False)), Origin("x.json", 3))
+    with pytest.raises(RecordError, match=r"x.json, record 3.*nothing to learn from"):
+        render(nothing, MarkerChat(), MINICPM)
+
+
+# --- training prompt = chat prompt -----------------------------------------------------------------------------------
+
+texts = st.text(alphabet="你好ab =><|\n1用户AI", min_size=1, max_size=8).filter(lambda text: text.strip())
+
+
+@settings(max_examples=60, deadline=None)
+@given(contents=st.lists(texts, min_size=2, max_size=6).filter(lambda c: len(c) % 2 == 0), system=st.none() | texts)
+@pytest.mark.parametrize("encoding", ["message", "conversation"])
+@pytest.mark.parametrize(
+    ("chat", "tokenizer"),
+    [(MarkerChat(), MINICPM), (template_chat(byte_level(CHATML)), byte_level(CHATML))],
+    ids=["minicpm", "chatml"],
+)
+def test_prompt_of_a_row_is_what_chat_sends(
+    chat: ChatFormat, tokenizer: TextTokenizer, encoding: str, contents: list[str], system: str | None
+) -> None:
+    conversation = talk(*contents, system=system)
+    options = RenderOptions(encoding=encoding)  # type: ignore[arg-type]
+    row = render(conversation, chat, tokenizer, options)
+    answers = [n for n, message in enumerate(conversation.messages) if message.role == "assistant"]
+    for number in answers:
+        sent = render(Conversation(conversation.messages[:number]), chat, tokenizer, options, open_turn=True)
+        assert row.input_ids[: len(sent.input_ids)] == sent.input_ids
+        assert set(sent.labels) <= {IGNORE}
+        first = len(sent.input_ids)
+        assert row.labels[first] != IGNORE  # the answer begins right there
+        assert row.labels[first - 1] == IGNORE
+    assert len(row.stops) == len(answers)
+    assert all(row.labels[position] in chat.stop_ids(tokenizer) for position in row.stops)
+
+
+# --- cutting ---------------------------------------------------------------------------------------------------------
+
+
+def test_cut_rows_are_counted_and_never_without_a_label() -> None:
+    whole = render(talk("q", "a long answer that goes on", "q2", "a2"), MarkerChat(), MINICPM)
+    total = len(whole.input_ids)
+    prompt = next(n for n, label in enumerate(whole.labels) if label != IGNORE)
+    for length in range(prompt + 1, total + 2):
+        example = render(
+            talk("q", "a long answer that goes on", "q2", "a2"), MarkerChat(), MINICPM, RenderOptions(length)
+        )
+        assert example.input_ids == whole.input_ids[:length] and example.labels == whole.labels[:length]
+        assert example.cut == max(0, total - length) and example.label_count > 0
+        assert all(position < length for position in example.stops)
+    with pytest.raises(RecordError, match=rf"a.json, record 7.*cut to max_length {prompt}.*Raise max_length"):
+        render(talk("q", "a"), MarkerChat(), MINICPM, RenderOptions(prompt))
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+
+def test_template_faults_are_said() -> None:
+    with pytest.raises(ModelError, match="has no chat template"):
+        template_chat(byte_level(None))
+    assert template_chat(byte_level(None), MarkerChat()) == MarkerChat()
+    with pytest.raises(ModelError, match="not valid Jinja"):
+        template_chat(byte_level("{% for %}"))
+    refusing = "{{ raise_exception('no system here') if messages[0]['role'] == 'system' }}" + CHATML
+    chat = template_chat(byte_level(refusing))
+    with pytest.raises(RecordError, match="no system here"):
+        render(talk("q", "a", system="s"), chat, byte_level(refusing))
+    counting = "{{ messages|length }}" + CHATML  # the prompt changes with what follows
+    with pytest.raises(RecordError, match=r"messages\[1\] differently in training and in chat"):
+        render(talk("q", "a"), template_chat(byte_level(counting)), byte_level(counting))
+    upper = CHATML.replace("message['content']", "message['content'] | upper")
+    with pytest.raises(RecordError, match="does not write out"):
+        render(talk("q", "a"), template_chat(byte_level(upper)), byte_level(upper))
+
+
+@pytest.mark.parametrize("attack", ["{{ messages.__class__ }}", "{{ ''.__class__.__mro__[1].__subclasses__() }}"])
+def test_template_cannot_reach_python(attack: str) -> None:
+    try:
+        shown = Template(attack, {}, "bad").render(talk("q").messages, generation_prompt=False)
+    except DataError as error:
+        shown = "" if "refuses" in str(error) else str(error)
+    assert shown == ""  # the sandbox hands out nothing
+
+
+def test_template_cannot_change_the_conversation() -> None:
+    with pytest.raises(DataError, match="refuses"):
+        Template("{{ messages.append(1) }}", {}, "bad").render(talk("q").messages, generation_prompt=False)
+
+
+def test_template_knows_what_transformers_offers() -> None:
+    text = "{{ messages | tojson }}{% generation %}x{% endgeneration %}{{ strftime_now('%Y')|length }}"
+    text += "{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{{ m.content }}{% endfor %}"
+    rendered = Template(text, {}, "t").render(talk("你<", "b").messages, generation_prompt=False)
+    assert rendered == '[{"role": "user", "content": "你<"}, {"role": "assistant", "content": "b"}]x4b'
+
+
+def test_a_jinja_chat_is_named() -> None:
+    assert isinstance(template_chat(byte_level(CHATML)), JinjaChat)

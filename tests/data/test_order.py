@@ -1,0 +1,70 @@
+"""The order of rows: each once an epoch, a function of (seed, epoch) alone, batches of similar length."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from tunesmith.data.order import EpochOrder, shuffled
+
+LENGTHS = np.random.default_rng(0).integers(5, 500, size=1003)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 200), st.integers(1, 9), st.integers(-5, 2**70), st.integers(0, 50), st.booleans())
+def test_every_index_once(count: int, batch_size: int, seed: int, epoch: int, group: bool) -> None:
+    lengths = np.arange(count) % 7
+    order = EpochOrder(lengths, batch_size, seed, group)
+    order.set_epoch(epoch)
+    assert sorted(order) == list(range(count)) and len(order) == count
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_depends_on_seed_and_epoch_alone(group: bool) -> None:
+    order = EpochOrder(LENGTHS, 8, seed=1, group_by_length=group)
+    first = list(order)
+    np.random.seed(3)
+    assert list(order) == first  # iterating changes nothing
+    order.set_epoch(1)
+    second = list(order)
+    order.set_epoch(0)
+    assert list(order) == first != second
+    assert list(EpochOrder(LENGTHS, 8, seed=2, group_by_length=group)) != first
+    assert all(type(index) is int for index in first)
+
+
+def test_the_order_is_the_same_for_ever() -> None:
+    assert shuffled(12, 42, 0).tolist() == [2, 3, 7, 0, 11, 4, 9, 10, 5, 6, 8, 1]
+    assert shuffled(6, -1).tolist() == [0, 4, 2, 1, 5, 3]
+    assert shuffled(0, 1).tolist() == []
+
+
+def test_shuffling_is_fair() -> None:
+    """Each number is at each place about equally often, and neighbours are not kept together."""
+    count, rounds = 10, 4000
+    orders = np.stack([shuffled(count, seed, 0, 0) for seed in range(rounds)])
+    seen = np.stack([(orders == number).sum(0) for number in range(count)])
+    expected = rounds / count
+    assert ((seen - expected) ** 2 / expected).sum() < 150  # chi-square with 81 degrees of freedom, p < 1e-5 above
+    assert abs((np.diff(orders, axis=1) == 1).mean() - 1 / count) < 0.02
+
+
+def test_grouping_saves_padding() -> None:
+    def padded(order: EpochOrder) -> int:
+        batches = LENGTHS[list(order)[:1000]].reshape(-1, 8)
+        return int((batches.max(1) * 8).sum())
+
+    plain, grouped = (EpochOrder(LENGTHS, 8, 0, group) for group in (False, True))
+    total = int(LENGTHS.sum())
+    assert padded(plain) > 1.5 * total and padded(grouped) < 1.05 * total
+    lengths = LENGTHS[list(grouped)[:1000]].reshape(-1, 8).mean(1)
+    assert abs(np.corrcoef(lengths[:-1], lengths[1:])[0, 1]) < 0.3, "short batches must not come first"
+
+
+def test_works_as_a_sampler() -> None:
+    order = EpochOrder(LENGTHS[:20], 4, 0, group_by_length=True)
+    loader = DataLoader(list(range(20)), batch_size=4, sampler=order)
+    assert [index for batch in loader for index in batch.tolist()] == list(order)
