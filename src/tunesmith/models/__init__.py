@@ -1,0 +1,3 @@
+"""Native models. Importing this package registers them with transformers' AutoConfig and AutoModelForCausalLM."""
+
+from . import minicpm as minicpm

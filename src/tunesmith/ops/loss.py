@@ -1,0 +1,100 @@
+"""The loss: a sum over label tokens that never holds the logits of the whole batch, nor of tokens without a label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+IGNORE = -100
+CHUNK_BYTES = 64 * 2**20
+"""Size of one chunk of float32 logits; small enough to be cheap, large enough for full matrix speed."""
+_FIRST_CHUNK = 16  # rows of the first chunk, from which the size of the vocabulary is learned
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return `x` in float32, or as it is where it is finer."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def plain_loss(logits_BTV: Tensor, labels_BT: Tensor) -> Tensor:
+    """Return the sum of the next-token cross entropy over labels != -100: the definition, used as reference.
+
+    logits_BTV at position t predict labels_BT at t+1 (B rows, T tokens, V words). The result is a float32 scalar
+    (float64 for float64 logits).
+    """
+    logits = at_least_float32(logits_BTV[:, :-1].flatten(0, 1))
+    return nn.functional.cross_entropy(logits, labels_BT[:, 1:].flatten(), ignore_index=IGNORE, reduction="sum")
+
+
+def label_loss(
+    hidden_BTD: Tensor,
+    labels_BT: Tensor,
+    head: Callable[[Tensor], Tensor],
+    head_parameters: Sequence[Tensor] = (),
+) -> Tensor:
+    """Return the same sum as `plain_loss` without holding the logits.
+
+    The one shift of the project is here: hidden_BTD at t meets labels_BT at t+1. Only positions with a label pass
+    through `head` ((N, D) -> (N, V) float32 or finer, the family's scaling included), some at a time; the gradients
+    of each chunk are taken at once, so that its logits can go. `head_parameters` are the parameters of the head that
+    learn: each is handed in so that autograd sees it; none for a frozen head, whose gradient is then never computed.
+    """
+    keep_BT = labels_BT[:, 1:] != IGNORE
+    hidden_ND = hidden_BTD[:, :-1][keep_BT]
+    labels_N = labels_BT[:, 1:][keep_BT]
+    loss: Tensor = _ChunkedLoss.apply(hidden_ND, labels_N, head, *head_parameters)
+    return loss
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    """Cross entropy summed over chunks; forward takes the gradients with it, backward only scales them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_ND: Tensor, labels_N: Tensor, head: Callable[[Tensor], Tensor], *parameters: Tensor
+    ) -> Tensor:
+        """Return the sum; keep its gradients with respect to the hidden states and the parameters."""
+        needs_hidden, needs = ctx.needs_input_grad[0], ctx.needs_input_grad[3:]
+        learning = [parameter for parameter, need in zip(parameters, needs, strict=True) if need]
+        total = at_least_float32(hidden_ND.new_zeros(()))
+        hidden_grad = torch.zeros_like(hidden_ND) if needs_hidden else None
+        # Summed over many chunks: bfloat16 would lose the small ones.
+        sums = [at_least_float32(torch.zeros_like(parameter)) for parameter in learning]
+        start, size = 0, _FIRST_CHUNK
+        while start < len(labels_N):
+            piece = slice(start, start + size)
+            with torch.set_grad_enabled(needs_hidden or bool(learning)):
+                hidden = hidden_ND[piece].detach().requires_grad_(needs_hidden)
+                logits = head(hidden)
+                loss = nn.functional.cross_entropy(logits, labels_N[piece], reduction="sum")
+            start, size = start + size, max(_FIRST_CHUNK, CHUNK_BYTES // (4 * logits.shape[-1]))
+            wanted = [hidden, *learning] if needs_hidden else learning
+            grads = list(torch.autograd.grad(loss, wanted, allow_unused=True)) if wanted else []
+            if hidden_grad is not None:
+                hidden_grad[piece] = grads.pop(0)
+            for total_grad, grad in zip(sums, grads, strict=True):
+                if grad is not None:
+                    total_grad += grad
+            total += loss.detach()
+            del logits, loss, grads
+        ctx.save_for_backward(hidden_grad, *(s.to(p.dtype) for s, p in zip(sums, learning, strict=True)))
+        ctx.needs = needs
+        return total
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, scale: Tensor) -> Any:
+        """Return the kept gradients times `scale`, None for what needs none."""
+        hidden_grad, *kept = ctx.saved_tensors
+        # The product is taken in float32: `scale` itself may be too large for float16 (loss scaling).
+        grads = iter([_scaled(grad, scale) for grad in kept])
+        first = None if hidden_grad is None else _scaled(hidden_grad, scale)
+        return (first, None, None, *(next(grads) if need else None for need in ctx.needs))
+
+
+def _scaled(grad: Tensor, scale: Tensor) -> Tensor:
+    return (at_least_float32(grad) * scale).to(grad.dtype)

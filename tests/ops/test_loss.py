@@ -1,0 +1,192 @@
+"""The chunked loss against its definition: the same value and the same gradients, whatever the head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from tunesmith.ops import loss as module
+from tunesmith.ops.loss import IGNORE, label_loss, plain_loss
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make several chunks of few rows."""
+    monkeypatch.setattr(module, "_FIRST_CHUNK", 2)
+    monkeypatch.setattr(module, "CHUNK_BYTES", 4 * 11 * 3)
+    yield
+
+
+class LowRank(nn.Module):
+    """A head with an adapter: the base is frozen, A and B learn."""
+
+    def __init__(self, size: int, words: int) -> None:
+        super().__init__()
+        self.base = nn.Linear(size, words, bias=False).requires_grad_(False)
+        self.low, self.high = nn.Linear(size, 2, bias=False), nn.Linear(2, words, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.base(x) + 0.5 * self.high(self.low(x))
+
+
+def heads(size: int, words: int) -> dict[str, nn.Module]:
+    bias_only = nn.Linear(size, words)
+    bias_only.weight.requires_grad_(False)
+    return {
+        "frozen": nn.Linear(size, words, bias=False).requires_grad_(False),
+        "learning": nn.Linear(size, words, bias=False),
+        "bias": nn.Linear(size, words),
+        "bias only": bias_only,
+        "adapter": LowRank(size, words),
+    }
+
+
+def grads(
+    compute: Callable[[Tensor], Tensor], hidden: Tensor, head: nn.Module, scale: float
+) -> tuple[Tensor, list[Tensor | None]]:
+    head.zero_grad()
+    hidden = hidden.clone().requires_grad_(True)
+    value = compute(hidden)
+    (value * scale).backward()
+    return value.detach(), [hidden.grad, *(parameter.grad for parameter in head.parameters())]
+
+
+def compare(hidden: Tensor, labels: Tensor, head: nn.Module, tolerance: float, scale: float = 1.0) -> None:
+    learning = [parameter for parameter in head.parameters() if parameter.requires_grad]
+
+    def through(states: Tensor) -> Tensor:
+        logits: Tensor = head(states / 1.7) * 2.0
+        return logits
+
+    plain = grads(lambda states: plain_loss(through(states), labels), hidden, head, scale)
+    fast = grads(lambda states: label_loss(states, labels, through, learning), hidden, head, scale)
+    torch.testing.assert_close(fast[0], plain[0], rtol=tolerance, atol=tolerance)
+    for mine, theirs in zip(fast[1], plain[1], strict=True):
+        if theirs is None:
+            assert mine is None
+        else:
+            torch.testing.assert_close(mine, theirs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", ["frozen", "learning", "bias", "bias only", "adapter"])
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.integers(1, 4),
+    tokens=st.integers(1, 9),
+    size=st.integers(1, 6),
+    words=st.integers(1, 11),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 2**16),
+    double=st.booleans(),
+)
+def test_same_value_and_gradients(
+    kind: str, rows: int, tokens: int, size: int, words: int, share: float, seed: int, double: bool
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        dtype, tolerance = (torch.float64, 1e-10) if double else (torch.float32, 1e-5)
+        hidden = torch.randn(rows, tokens, size, dtype=dtype)
+        labels = torch.randint(words, (rows, tokens)).masked_fill(torch.rand(rows, tokens) < share, IGNORE)
+        compare(hidden, labels, heads(size, words)[kind].to(dtype), tolerance, scale=0.25)
+
+
+def test_first_label_and_last_position_do_not_count() -> None:
+    head = nn.Linear(4, 7, bias=False)
+    labels = torch.full((1, 3), IGNORE)
+    labels[0, 0] = 5
+    assert label_loss(torch.randn(1, 3, 4), labels, head) == 0
+
+
+def test_no_label_at_all_gives_zero_and_zero_gradients() -> None:
+    head, hidden = nn.Linear(4, 7), torch.randn(2, 3, 4, requires_grad=True)
+    value = label_loss(hidden, torch.full((2, 3), IGNORE), head, list(head.parameters()))
+    value.backward()
+    assert value == 0 and hidden.grad is not None and not hidden.grad.any()
+    assert head.weight.grad is not None and not head.weight.grad.any()
+
+
+def test_tied_head_gets_both_gradients() -> None:
+    embedding = nn.Embedding(11, 4)
+    ids = torch.randint(11, (2, 6))
+
+    def head(states: Tensor) -> Tensor:
+        return states @ embedding.weight.T
+
+    results = []
+    for compute in (
+        lambda: plain_loss(head(embedding(ids) ** 2), ids),
+        lambda: label_loss(embedding(ids) ** 2, ids, head, [embedding.weight]),
+    ):
+        embedding.zero_grad()
+        compute().backward()
+        results.append(embedding.weight.grad.clone())
+    torch.testing.assert_close(results[1], results[0])
+
+
+def test_under_no_grad_and_with_frozen_hidden_states() -> None:
+    head, labels = nn.Linear(4, 7), torch.randint(7, (2, 5))
+    hidden = torch.randn(2, 5, 4)
+    with torch.no_grad():
+        value = label_loss(hidden, labels, head, list(head.parameters()))
+    assert not value.requires_grad
+    torch.testing.assert_close(value, plain_loss(head(hidden), labels).detach())
+    label_loss(hidden, labels, head, list(head.parameters())).backward()
+    mine, head.weight.grad = head.weight.grad, None
+    plain_loss(head(hidden), labels).backward()
+    torch.testing.assert_close(mine, head.weight.grad)
+
+
+def test_the_head_sees_labelled_positions_only_and_few_at_a_time() -> None:
+    seen: list[int] = []
+
+    def head(states: Tensor) -> Tensor:
+        seen.append(len(states))
+        return torch.zeros(len(states), 11)
+
+    labels = torch.full((2, 20), IGNORE)
+    labels[:, 5:10] = 3
+    label_loss(torch.randn(2, 20, 4), labels, head)
+    assert seen == [2, 3, 3, 2]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_sums_in_float32(dtype: torch.dtype) -> None:
+    head = nn.Linear(8, 11, bias=False).to(dtype)
+    hidden, labels = torch.randn(4, 40, 8).to(dtype), torch.randint(11, (4, 40))
+    value = label_loss(hidden, labels, lambda x: head(x).float(), [head.weight])
+    assert value.dtype == torch.float32
+    value.backward()
+    mine: Any = head.weight.grad
+    exact = nn.Linear(8, 11, bias=False)
+    exact.load_state_dict({"weight": head.weight.detach().float()})
+    plain_loss(exact(hidden.float()), labels).backward()
+    assert mine.dtype == dtype
+    assert (mine.float() - exact.weight.grad).norm() <= 2e-2 * exact.weight.grad.norm()
+
+
+def test_a_loss_scale_beyond_float16() -> None:
+    head = nn.Linear(4, 7, bias=False).half().requires_grad_(False)
+    hidden = torch.randn(1, 4, 4).half().mul_(1e-2).requires_grad_(True)
+    value = label_loss(hidden, torch.randint(7, (1, 4)), lambda x: head(x).float())
+    (value * 2.0**17 / 100).backward()
+    assert hidden.grad is not None and torch.isfinite(hidden.grad).all() and hidden.grad.any()
+
+
+def test_gradients_reach_through_the_hidden_states() -> None:
+    first, head = nn.Linear(5, 4), nn.Linear(4, 7)
+    x, labels = torch.randn(2, 6, 5), torch.randint(7, (2, 6))
+    results = []
+    for compute in (
+        lambda: plain_loss(head(first(x)), labels),
+        lambda: label_loss(first(x), labels, head, list(head.parameters())),
+    ):
+        first.zero_grad()
+        compute().backward()
+        results.append(first.weight.grad.clone())
+    torch.testing.assert_close(results[1], results[0])
