@@ -1,0 +1,1 @@
+"""The training run. START HERE: `run.py`, one function, top to bottom."""

@@ -1,0 +1,179 @@
+"""What watches a run: metrics on disk, progress on the terminal, signals that end it cleanly."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from rich import progress as bars
+from rich.console import Console
+from transformers import TrainerCallback
+
+from ..runs import RunFolder
+
+if TYPE_CHECKING:
+    from .trainer import TuneTrainer
+
+
+def peak_memory() -> int:
+    """Return the peak memory in bytes: allocated on the GPU if there is one in use, else resident in this process."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
+    # ru_maxrss is in KiB on Linux and in bytes on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@dataclass
+class Progress:
+    """How far the run is, kept where it can be read when the run fails."""
+
+    step: int = 0
+    loss: float | None = None
+
+
+class StopSignal:
+    """Remembers the first SIGINT or SIGTERM; a second one raises KeyboardInterrupt at once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.number: int | None = None
+        self._say = say
+
+    def _handle(self, number: int, _: Any) -> None:
+        if self.number is not None:
+            raise KeyboardInterrupt
+        self.number = number
+        name = signal.Signals(number).name
+        self._say(f"{name}: saving at the next optimiser step, then ending. Once more ends at once, without saving.")
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take over both signals for the time of a block (only possible in the main thread)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Flow(TrainerCallback):  # type: ignore[misc]
+    """Saves and stops after a signal; evaluates once more at the last step."""
+
+    def __init__(self, stop: StopSignal, progress: Progress) -> None:
+        self.stop, self.progress = stop, progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """Decide at the boundary of an optimiser step, never inside an accumulation."""
+        self.progress.step = state.global_step
+        if self.stop.number is not None:
+            control.should_save = control.should_training_stop = True
+        if state.global_step >= state.max_steps and args.eval_strategy != "no":
+            control.should_evaluate = True
+        return control
+
+
+class Metrics(TrainerCallback):  # type: ignore[misc]
+    """Appends one line to metrics.jsonl for every logged step."""
+
+    def __init__(self, run: RunFolder, trainer: TuneTrainer, progress: Progress) -> None:
+        self.run, self.trainer, self.progress = run, trainer, progress
+        self.last: dict[str, Any] = {}
+        self._mark = (time.perf_counter(), 0)
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Start the clock."""
+        self._mark = (time.perf_counter(), self.trainer.tokens_seen)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Write the line: the losses, and how fast and how large the run is."""
+        if not logs or not ("loss" in logs or "eval_loss" in logs):
+            return
+        line = {"step": state.global_step, **{key: value for key, value in logs.items() if key != "total_flos"}}
+        if "loss" in logs:
+            self.progress.loss = logs["loss"]
+            now, tokens = time.perf_counter(), self.trainer.tokens_seen
+            seconds = now - self._mark[0]
+            line["tokens_per_second"] = round((tokens - self._mark[1]) / seconds, 1) if seconds > 0 else 0.0
+            line["seconds"] = round(seconds, 4)
+            line["peak_memory"] = peak_memory()
+            self._mark = (now, tokens)
+        self.last.update(line)
+        with self.run.metrics.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+
+class Screen(TrainerCallback):  # type: ignore[misc]
+    """Shows progress: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console, metrics: Metrics) -> None:
+        self.console, self.metrics = console, metrics
+        self._bar: bars.Progress | None = None
+        self._printed = 0.0
+        if console.is_terminal:
+            self._bar = bars.Progress(
+                bars.TextColumn("[bold]train"),
+                bars.BarColumn(bar_width=None),
+                bars.MofNCompleteColumn(),
+                bars.TextColumn("{task.fields[facts]}"),
+                bars.TimeElapsedColumn(),
+                bars.TimeRemainingColumn(),
+                console=console,
+            )
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Show the bar, already at the step that a resumed run begins with."""
+        if self._bar is not None:
+            self._bar.start()
+            self._bar.add_task("train", total=state.max_steps, completed=state.global_step, facts="")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Show loss, learning rate, tokens per second and memory."""
+        if not logs or not ("loss" in logs or "eval_loss" in logs):
+            return
+        facts = self._facts()
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], facts=facts)
+            return
+        now = time.monotonic()
+        if "eval_loss" in logs or now - self._printed > 5 or state.global_step >= args.max_steps:
+            self._printed = now
+            self.console.print(f"step {state.global_step}/{args.max_steps}  {facts}", highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the bar away; safe to call at any time."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Leave the finished bar on the screen."""
+        self.close()
+
+    def _facts(self) -> str:
+        last, parts = self.metrics.last, []
+        if "loss" in last:
+            parts += [
+                f"loss {last['loss']:.4f}",
+                f"lr {last['learning_rate']:.1e}",
+                f"{last['tokens_per_second']:,.0f} tok/s",
+                f"{last['peak_memory'] / 2**30:.1f} GiB",
+            ]
+        if "eval_loss" in last:
+            parts.append(f"eval {last['eval_loss']:.4f}")
+        return "  ".join(parts)

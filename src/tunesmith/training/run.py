@@ -1,0 +1,140 @@
+"""START HERE: one training run, top to bottom. The only place where data, model, tuning and trainer meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import config as configuration
+from .. import lookup
+from ..errors import ConfigError, TunesmithError
+from ..runs import CONFIG, DATA, RunFolder, move_aside, open_run, read_json, replacing, write_json
+from .plot import draw_loss
+from .settings import TUNING, TrainConfig
+
+FREE_TO_CHANGE = {"logging_steps", "save_steps", "keep_checkpoints", "report_to", "workers", "verify", "resume"}
+"""Training settings that a resumed run may change: none of them touches the weights."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended. `state` is finished or interrupted; `result` the adapter or model folder of a finished one."""
+
+    folder: Path
+    state: str
+    step: int
+    loss: float | None
+    result: Path | None = None
+    signal: int | None = None
+
+
+def train(config: TrainConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> RunResult:
+    """Run a training from a config (a TrainConfig, a mapping, or the path of a YAML file) and return how it ended.
+
+    An unfinished run in the same output folder with the same settings is resumed from its newest good checkpoint.
+
+    Raises:
+        UserError: something in the config, the data, the model or the machine must be mended first.
+        RunError: the run cannot go on, or its saved result is not what was trained.
+    """
+    if isinstance(config, TrainConfig):
+        config = config.model_dump()
+    source = Path(config) if isinstance(config, str) else config
+    settings = configuration.read(TrainConfig, source, overrides)
+    run, resumed = _open(settings)
+    with run.locked():
+        return _train(settings, run, resumed)
+
+
+def _open(config: TrainConfig) -> tuple[RunFolder, bool]:
+    """Return the run folder and whether an earlier, unfinished run in it goes on."""
+    run = open_run(config.output)
+    state = run.status.get("state")
+    if state is None:
+        return run, False
+    if config.training.resume == "never":
+        move_aside(run.path)
+        return open_run(config.output), False
+    if state == "finished":
+        raise ConfigError(
+            f"The run '{run.path}' is already finished ({run.status.get('step')} steps). Choose another output, or "
+            "set training.resume=never to start anew (the old folder is kept under another name)."
+        )
+    changed = _changed(config, run)
+    if changed:
+        raise ConfigError(
+            f"The unfinished run '{run.path}' was started with other settings: {'; '.join(changed)}. Put them back "
+            "to resume it, choose another output, or set training.resume=never to start anew."
+        )
+    return run, True
+
+
+def _changed(config: TrainConfig, run: RunFolder) -> list[str]:
+    """Name the settings that differ from those the run was started with and that its weights depend on."""
+    before = configuration.read(TrainConfig, run.path / CONFIG)
+
+    def flat(value: Any, path: str = "") -> dict[str, Any]:
+        if not isinstance(value, dict):
+            return {path: value}
+        return {k: v for key, inner in value.items() for k, v in flat(inner, f"{path}.{key}" if path else key).items()}
+
+    old, new = flat(before.model_dump()), flat(config.model_dump())
+    return [
+        f"{key} was {old.get(key)!r}, now {new.get(key)!r}"
+        for key in sorted(set(old) | set(new))
+        if old.get(key) != new.get(key) and key.rsplit(".", 1)[-1] not in FREE_TO_CHANGE and key != "output"
+    ]
+
+
+def _train(config: TrainConfig, run: RunFolder, resumed: bool) -> RunResult:
+    from . import steps
+    from .callbacks import Progress
+
+    with replacing(run.path / CONFIG) as stream:
+        stream.write(configuration.dump(config))
+    run.write_environment()
+    run.set_status("running", step=run.status.get("step", 0))
+    progress = Progress()
+    try:
+        setup = steps.choose(config)
+        loaded = steps.load_base(config, setup)
+        rows = steps.prepare_rows(config, setup, loaded)
+        _check_data(run, rows.fingerprint, resumed)
+        method = lookup.find(TUNING, config.tuning.method)
+        objective = steps.build_objective(config, setup, loaded, method, run)
+        trainer = steps.build_trainer(config, setup, objective, rows, run)
+        steps.test_objective(config, setup, trainer, rows)
+        stopped_by = steps.fit(config, setup, trainer, run, progress)
+        if stopped_by is not None:
+            run.set_status("interrupted", step=progress.step, loss=progress.loss, signal=stopped_by)
+            return RunResult(run.path, "interrupted", progress.step, progress.loss, signal=stopped_by)
+        result = steps.save_result(config, setup, trainer, rows, method)
+        facts = steps.verify(config, setup, run)
+        draw_loss(run)
+    except BaseException as error:
+        run.set_status("failed", step=progress.step, loss=progress.loss, reason=_reason(error))
+        raise
+    run.set_status("finished", step=progress.step, loss=progress.loss, result=result.name, **facts)
+    setup.say(f"Finished. The result is '{result}'; talk to it with: tunesmith chat {run.path}")
+    return RunResult(run.path, "finished", progress.step, progress.loss, result)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, TunesmithError) else f"{type(error).__name__}: {error}"
+
+
+def _check_data(run: RunFolder, fingerprint: str, resumed: bool) -> None:
+    """Refuse to resume on other rows than those the run began with; note them for a new run.
+
+    Raises:
+        ConfigError: the data, the tokenizer or the template has changed.
+    """
+    before = read_json(run.path / DATA)
+    if resumed and before is not None and before["fingerprint"] != fingerprint:
+        raise ConfigError(
+            f"The unfinished run '{run.path}' began with other rows: the data files, the tokenizer or the template "
+            "have changed since. Put them back to resume it, or set training.resume=never to start anew."
+        )
+    write_json(run.path / DATA, {**(before or {}), "fingerprint": fingerprint})

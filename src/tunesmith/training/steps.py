@@ -1,0 +1,277 @@
+"""The steps of a run, in the order in which `run.py` calls them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+from transformers import TrainerState, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import PrinterCallback
+
+from ..data.chat import RenderOptions
+from ..data.collate import Collator
+from ..data.order import EpochOrder
+from ..data.pipeline import DataReport, Prepared, prepare, split
+from ..data.tokenizer import TextTokenizer
+from ..errors import ConfigError
+from ..models.load import Loaded, load
+from ..models.locate import locate
+from ..models.weights import write_adapter_identity
+from ..runs import RunFolder, check_space
+from . import checkpoint
+from . import verify as round_trip
+from .arguments import Precision, choose_device, choose_precision, reporters, step_counts, training_arguments
+from .callbacks import Flow, Metrics, Progress, Screen, StopSignal
+from .objective import Objective, self_test
+from .settings import TrainConfig
+from .trainer import TuneTrainer, load_trainable
+
+COPIED = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+"""What a model folder needs beside its weights; copied byte for byte from the base."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where and how a run computes, and where it talks to."""
+
+    device: torch.device
+    precision: Precision
+    console: Console
+    loggers: list[str]
+
+    def say(self, text: str) -> None:
+        """Print a line for the user."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a run; `pad_id` fills batches up."""
+
+    train: Prepared
+    validation: Prepared | None
+    pad_id: int
+    fingerprint: str
+
+
+def choose(config: TrainConfig) -> Setup:
+    """Choose device, precision and loggers, and say so."""
+    device = choose_device(config)
+    setup = Setup(device, choose_precision(config, device), Console(stderr=True), reporters(config))
+    setup.say(f"Device {device.type}; {setup.precision.why}.")
+    return setup
+
+
+def load_base(config: TrainConfig, setup: Setup) -> Loaded:
+    """Load the base model, in the dtype chosen for frozen weights."""
+    loaded = load(config.model, dtype=setup.precision.load, device=setup.device)
+    if config.training.attention is not None:
+        try:
+            loaded.model.set_attn_implementation(config.training.attention)
+        except (ValueError, ImportError) as error:
+            raise ConfigError(f"training.attention: {error}") from None
+    return loaded
+
+
+def prepare_rows(config: TrainConfig, setup: Setup, loaded: Loaded) -> Rows:
+    """Read, parse and render the records; say what was kept and cut."""
+    tokenizer = TextTokenizer.load(locate(config.model))
+    chat = loaded.family.chat(tokenizer)
+    data = config.data
+    options = RenderOptions(max_length=data.max_length, end_of_turn=data.end_of_turn, encoding=data.encoding)
+
+    def rows(name: str, files: list[str]) -> Prepared:
+        prepared = prepare(files, chat, tokenizer, options, on_bad=data.on_bad, format=data.format)
+        say_report(setup.say, name, prepared.report)
+        return prepared
+
+    train = rows("Training", data.train)
+    fingerprint, validation = train.fingerprint, None
+    if data.validation:
+        validation = rows("Validation", data.validation)
+        fingerprint += validation.fingerprint
+    elif data.validation_share:
+        train, validation = split(train, data.validation_share, config.training.seed)
+        setup.say(f"Set apart for validation: {len(validation)} rows; for training: {len(train)}.")
+    return Rows(train, validation, tokenizer.pad_id, fingerprint)
+
+
+def say_report(say: Callable[[str], None], name: str, report: DataReport) -> None:
+    """Say what became of the records of some files: nothing is dropped or cut without a word."""
+    rows = sum(file.kept for file in report.files)
+    say(f"{name} data: {rows} rows, {report.tokens:,} tokens, {report.label_tokens:,} of them learned from.")
+    for file in report.files:
+        for error in file.bad:
+            say(f"  left out (data.on_bad=skip): {error}")
+    if report.cut_rows:
+        say(
+            f"  {report.cut_rows} rows are longer than data.max_length and were cut at the right: {report.cut_tokens:,} "
+            f"tokens, {report.cut_label_tokens:,} of them answers. Raise data.max_length to keep them."
+        )
+
+
+def build_objective(
+    config: TrainConfig, setup: Setup, loaded: Loaded, method: ModuleType, run: RunFolder
+) -> Objective:
+    """Choose what learns, and join the model with its loss."""
+    set_seed(config.training.seed)
+    model = method.apply(loaded.model, loaded.family, config.tuning)
+    if hasattr(method, "prepare"):
+        method.prepare(model, run.path)
+    objective = Objective(model, loaded.family)
+    if config.training.gradient_checkpointing:
+        # transformers 5.23 calls activation checkpointing what 5.17 calls gradient checkpointing
+        if hasattr(objective.inner, "activation_checkpointing_enable"):
+            objective.inner.activation_checkpointing_enable({"use_reentrant": False})
+        else:
+            objective.inner.gradient_checkpointing_enable({"use_reentrant": False})
+    learning = sum(p.numel() for p in objective.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in objective.parameters())
+    setup.say(f"Tuning: {config.tuning.method}; {learning:,} of {total:,} parameters learn ({learning / total:.2%}).")
+    return objective
+
+
+def build_trainer(
+    config: TrainConfig, setup: Setup, objective: Objective, rows: Rows, run: RunFolder
+) -> TuneTrainer:
+    """Build HF's trainer around the objective."""
+    settings = config.training
+    order = EpochOrder(rows.train.lengths, settings.batch_size, settings.seed, config.data.group_by_length)
+    trainer = TuneTrainer(
+        run=run,
+        order=order,
+        keep=settings.keep_checkpoints,
+        keep_best=rows.validation is not None and settings.result == "best",
+        model=objective,
+        args=training_arguments(config, run.path, setup.precision, len(rows.train)),
+        data_collator=Collator(rows.pad_id),
+        train_dataset=rows.train,
+        eval_dataset=rows.validation,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def test_objective(config: TrainConfig, setup: Setup, trainer: TuneTrainer, rows: Rows) -> None:
+    """Compare the loss that will be trained with the plain one, before the first step."""
+    if not config.training.self_test:
+        return
+    shortest = sorted(range(len(rows.train)), key=lambda index: int(rows.train.lengths[index]))[:4]
+    batch: Any = Collator(rows.pad_id)([rows.train[index] for index in shortest])
+    moved: dict[str, Tensor] = {key: value.to(setup.device) for key, value in batch.items()}
+    with trainer.accelerator.autocast():
+        fast, plain = self_test(trainer.model, moved, setup.precision.tolerance)
+    setup.say(f"Self-test: the training path gives the loss {fast:.4f}, the plain path {plain:.4f}.")
+
+
+def fit(
+    config: TrainConfig, setup: Setup, trainer: TuneTrainer, run: RunFolder, progress: Progress
+) -> int | None:
+    """Train to the end, from the newest good checkpoint if there is one; return the signal that stopped it, if any."""
+    step = checkpoint.newest_good(run.checkpoints, setup.say)
+    resume_from = run.checkpoints / checkpoint.folder_name(step) if step is not None else None
+    run.rewind_metrics(step or 0)
+    if step is not None:
+        setup.say(f"Resuming from step {step}.")
+    progress.step = step or 0
+    stop, metrics = StopSignal(setup.say), Metrics(run, trainer, progress)
+    screen = Screen(setup.console, metrics)
+    for callback in (Flow(stop, progress), metrics, *_loggers(setup.loggers, run), screen):
+        trainer.add_callback(callback)
+    if resume_from is not None and progress.step >= trainer.args.max_steps:
+        # HF's loop would take one step more
+        load_trainable(trainer.model, resume_from)
+        trainer.state = TrainerState.load_from_json(str(resume_from / TRAINER_STATE_NAME))
+    else:
+        if step is None and trainer.eval_dataset is not None:
+            trainer.evaluate()  # a validation set that gives no number is found out before the first step
+        with stop.listening():
+            try:
+                trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+            finally:
+                screen.close()
+    stopped = stop.number if progress.step < trainer.args.max_steps else None
+    if stopped is None:
+        _take_best(setup, trainer, run)
+    return stopped
+
+
+def _loggers(names: list[str], run: RunFolder) -> list[Any]:
+    """Return HF's own callbacks for the loggers asked for; TensorBoard writes into the run folder."""
+    from transformers.integrations import TensorBoardCallback, get_reporting_integration_callbacks
+
+    found = [kind() for kind in get_reporting_integration_callbacks([name for name in names if name != "tensorboard"])]
+    if "tensorboard" in names:
+        from torch.utils.tensorboard import SummaryWriter
+
+        found.append(TensorBoardCallback(SummaryWriter(str(run.path / "tensorboard"))))
+    return found
+
+
+def _take_best(setup: Setup, trainer: TuneTrainer, run: RunFolder) -> None:
+    """Put the weights with the lowest validation loss back, if they are not the last ones."""
+    best = trainer.state.best_global_step
+    if not trainer.keep_best or not best or best == trainer.state.global_step:
+        return
+    folder = run.checkpoints / checkpoint.folder_name(best)
+    wrong = checkpoint.faults(folder) if folder.is_dir() else ["it is missing"]
+    if wrong:
+        setup.say(f"The best checkpoint (step {best}) is damaged ({wrong[0]}); the result is the last one instead.")
+        return
+    load_trainable(trainer.model, folder)
+    setup.say(f"The result is step {best}, with the lowest validation loss ({trainer.state.best_metric:.4f}).")
+
+
+def save_result(config: TrainConfig, setup: Setup, trainer: TuneTrainer, rows: Rows, method: ModuleType) -> Path:
+    """Write the adapter or the model, whole or not at all, and record what a clean process must reproduce."""
+    objective, run = trainer.model, trainer.run
+    objective.config.use_cache = True  # HF's trainer switched it off
+    base, adapter = locate(config.model), method.RESULT == "adapter"
+    saved = [p for p in objective.parameters() if p.requires_grad or not adapter]
+    check_space(run.path, sum(p.numel() * p.element_size() for p in saved), "the result")
+    same = True
+
+    def fill(folder: Path) -> None:
+        nonlocal same
+        same = method.save(objective.model, folder)
+        if adapter:
+            write_adapter_identity(folder, base, config.model)
+        else:
+            for name in COPIED:
+                if (base / name).is_file():
+                    shutil.copyfile(base / name, folder / name)
+
+    result = checkpoint.write(run.path, method.RESULT, fill)
+    dtype = setup.precision.load if adapter else torch.float32
+    examples = rows.validation if rows.validation is not None else rows.train
+    round_trip.record(objective, [examples[i] for i in range(min(4, len(examples)))], run.path, same, dtype)
+    return result
+
+
+def verify(config: TrainConfig, setup: Setup, run: RunFolder) -> dict[str, Any]:
+    """Let a clean process load the result and compare; return what goes into status.json."""
+    if not config.training.verify:
+        return {"verified": False}
+    run.set_status("verifying", step=run.status.get("step"))
+    report = round_trip.check_in_clean_process(run.path)
+    setup.say(
+        f"Round trip: a clean process loaded {report['tensors']} trained tensors and {report['rows']} rows of logits; "
+        f"largest difference {report['max_logit_difference']:.2g}."
+    )
+    return {"verified": True, "max_logit_difference": report["max_logit_difference"]}

@@ -1,0 +1,1 @@
+"""Which parameters learn. One file a method: `Config`, `apply(model, family, config)` and `save(model, folder)`."""

@@ -1,0 +1,20 @@
+"""full: everything learns, in float32, and is saved in the published layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from tunesmith.models.load import load
+from tunesmith.models.files import stored_tensors
+from tunesmith.tuning import full
+
+
+def test_everything_learns_in_float32(tiny_model_folder: Path, tmp_path: Path) -> None:
+    loaded = load(tiny_model_folder, dtype=torch.bfloat16)
+    model = full.apply(loaded.model, loaded.family, full.Config())
+    assert all(p.requires_grad and p.dtype == torch.float32 for p in model.parameters())
+    assert full.save(model, tmp_path) is True
+    names = {name for name in stored_tensors(tmp_path)}
+    assert names == {name for name in stored_tensors(tiny_model_folder)}
