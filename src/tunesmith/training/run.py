@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import config as configuration
 from .. import lookup
@@ -13,6 +13,9 @@ from ..errors import ConfigError, TunesmithError
 from ..runs import CONFIG, DATA, RunFolder, move_aside, open_run, read_json, replacing, write_json
 from .plot import draw_loss
 from .settings import TUNING, TrainConfig
+
+if TYPE_CHECKING:
+    from .steps import Rows
 
 FREE_TO_CHANGE = {"logging_steps", "save_steps", "keep_checkpoints", "report_to", "workers", "verify", "resume"}
 """Training settings that a resumed run may change: none of them touches the weights."""
@@ -101,7 +104,7 @@ def _train(config: TrainConfig, run: RunFolder, resumed: bool) -> RunResult:
         setup = steps.choose(config)
         loaded = steps.load_base(config, setup)
         rows = steps.prepare_rows(config, setup, loaded)
-        _check_data(run, rows.fingerprint, resumed)
+        _check_data(run, rows, resumed)
         method = lookup.find(TUNING, config.tuning.method)
         objective = steps.build_objective(config, setup, loaded, method, run)
         trainer = steps.build_trainer(config, setup, objective, rows, run)
@@ -125,16 +128,19 @@ def _reason(error: BaseException) -> str:
     return str(error) if isinstance(error, TunesmithError) else f"{type(error).__name__}: {error}"
 
 
-def _check_data(run: RunFolder, fingerprint: str, resumed: bool) -> None:
-    """Refuse to resume on other rows than those the run began with; note them for a new run.
+def _check_data(run: RunFolder, rows: Rows, resumed: bool) -> None:
+    """Refuse to resume on other rows than those the run began with; write down what the rows are.
 
     Raises:
         ConfigError: the data, the tokenizer or the template has changed.
     """
     before = read_json(run.path / DATA)
-    if resumed and before is not None and before["fingerprint"] != fingerprint:
+    if resumed and before is not None and before["fingerprint"] != rows.fingerprint:
         raise ConfigError(
             f"The unfinished run '{run.path}' began with other rows: the data files, the tokenizer or the template "
             "have changed since. Put them back to resume it, or set training.resume=never to start anew."
         )
-    write_json(run.path / DATA, {**(before or {}), "fingerprint": fingerprint})
+    content = {"fingerprint": rows.fingerprint, **rows.train.report.as_json()}
+    if rows.validation is not None and rows.validation.report is not rows.train.report:
+        content["validation"] = rows.validation.report.as_json()
+    write_json(run.path / DATA, content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunesmith.data.formats.messages import matches, parse
@@ -52,6 +52,7 @@ def test_parse_keeps_texts_roles_and_train() -> None:
 filled = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 
 
+@settings(deadline=None)
 @given(st.none() | st.text(st.characters(exclude_categories=["Cs"])), st.lists(st.tuples(filled, filled), min_size=1))
 def test_any_texts_are_kept(system: str | None, pairs: list[tuple[str, str]]) -> None:
     turns = [turn("system", system)] if system is not None else []

@@ -1,0 +1,171 @@
+"""The trainer: same trajectory as a plain loop, equivalences, best checkpoint, faults while training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tunesmith.errors import MachineError, NonFiniteError
+from tunesmith.training import checkpoint, steps, trainer
+from tunesmith.training.run import train
+
+
+def changed(config: dict[str, Any], output: Path, **training: Any) -> dict[str, Any]:
+    """The config with another output and other training settings."""
+    return {**config, "output": str(output), "training": {**config["training"], **training}}
+
+
+def losses(run: Path, key: str = "loss") -> list[float]:
+    """The logged losses."""
+    return [line[key] for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if key in line]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_same_trajectory_as_a_plain_loop(accumulation: int, tiny_config: dict, tmp_path: Path) -> None:
+    """The oracle: 25 lines of PyTorch with full logits, one mean over the label tokens of the whole step."""
+    from tunesmith.data.chat import MarkerChat, RenderOptions
+    from tunesmith.data.collate import collate
+    from tunesmith.data.order import EpochOrder
+    from tunesmith.data.pipeline import prepare
+    from tunesmith.data.tokenizer import TextTokenizer
+    from tunesmith.models.load import load_model
+
+    train(changed({**tiny_config, "tuning": "full"}, tmp_path / "run", learning_rate=1e-3, schedule="constant",
+                  warmup_steps=0, gradient_accumulation_steps=accumulation, batch_size=4 // accumulation,
+                  weight_decay=0.1))  # fmt: skip
+    tokenizer = TextTokenizer.load(tiny_config["model"])
+    rows = prepare([tiny_config["data"]["train"]], MarkerChat(), tokenizer, RenderOptions(64), on_bad="stop")
+    model = load_model(tiny_config["model"], dtype=torch.float32, device="cpu").train()
+    decayed = [p for name, p in model.named_parameters() if p.ndim > 1]
+    plain = [p for name, p in model.named_parameters() if p.ndim == 1]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.999), eps=1e-8)
+    order = EpochOrder(rows.lengths, 4 // accumulation, 42, True)
+    expected = []
+    for epoch in range(2):
+        order.set_epoch(epoch)
+        indexes = list(order)
+        for start in range(0, len(indexes), 4):
+            batch = collate([rows[index] for index in indexes[start : start + 4]], tokenizer.pad_id)
+            logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+            loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            expected.append(loss.item())
+    assert losses(tmp_path / "run") == pytest.approx(expected, abs=2e-4)
+    stored = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(stored[name], parameter.detach(), atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"gradient_accumulation_steps": 2, "batch_size": 2},
+        {"gradient_checkpointing": True},
+        {"workers": 1},
+        {"logging_steps": 3, "save_steps": 5},
+    ],
+    ids=["accumulation", "gradient checkpointing", "worker process", "logging"],
+)
+def test_same_result_another_way(other: dict, tiny_config: dict, tmp_path: Path) -> None:
+    config = {**tiny_config, "data": {**tiny_config["data"], "group_by_length": False}}
+    train(changed(config, tmp_path / "one"))
+    train(changed(config, tmp_path / "other", **other))
+    one, two = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("one", "other"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=2e-4, rtol=1e-3)
+
+
+def test_best_checkpoint_is_the_result(tiny_config: dict, tmp_path: Path) -> None:
+    """A learning rate that ruins the model after the second step: the result is the best step, not the last."""
+    config = {**tiny_config, "data": {**tiny_config["data"], "validation": tiny_config["data"]["train"]}}
+    settings = {"eval_steps": 1, "save_steps": 8, "schedule": "constant", "learning_rate": 0.5, "warmup_steps": 0}
+    train(changed(config, tmp_path / "run", **settings))
+    run = tmp_path / "run"
+    evaluated = losses(run, "eval_loss")[1:]
+    best = evaluated.index(min(evaluated)) + 1
+    assert best < 8  # or this test shows nothing
+    kept = checkpoint.steps(run / "checkpoints")
+    assert best in kept and 8 in kept
+    (weights,) = (load_file(run / "checkpoints" / f"checkpoint-{best}" / trainer.WEIGHTS),)
+    stored = load_file(run / "adapter" / "adapter_model.safetensors")
+    assert all(stored[name.replace(".default", "")].equal(tensor) for name, tensor in weights.items())
+
+
+def test_non_finite_loss_stops_before_the_update(tiny_config: dict, tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError, match=r"Step \d+: the (loss|gradient of model).*before this update"):
+        train(changed(tiny_config, tmp_path / "run", learning_rate=1e30, schedule="constant", warmup_steps=0))
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert status["state"] == "failed" and "not finite" in status["reason"] or "loss is" in status["reason"]
+    assert not (tmp_path / "run" / "adapter").exists()
+
+
+def test_non_finite_gradient_names_the_tensor(tiny_config: dict, tmp_path: Path) -> None:
+    """A hook makes one gradient NaN at the third step; the weights stay those of the second."""
+    from transformers import TrainerCallback
+
+    from tunesmith.runs import open_run
+    from tunesmith.training.callbacks import Progress
+    from tunesmith.training.settings import TrainConfig
+
+    config = TrainConfig.model_validate(changed(tiny_config, tmp_path / "run", save_steps=1))
+    run = open_run(config.output)
+    from tunesmith import lookup
+
+    setup = steps.choose(config)
+    loaded = steps.load_base(config, setup)
+    rows = steps.prepare_rows(config, setup, loaded)
+    method = lookup.find("tunesmith.tuning", "lora")
+    objective = steps.build_objective(config, setup, loaded, method, run)
+    tuner = steps.build_trainer(config, setup, objective, rows, run)
+    name, parameter = next((n, p) for n, p in objective.named_parameters() if "layers.1.mlp.up_proj.lora_B" in n)
+
+    class Poison(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 2:
+                parameter.register_hook(lambda gradient: gradient * float("nan"))
+
+    tuner.add_callback(Poison())
+    with pytest.raises(NonFiniteError, match=rf"Step 3: the gradient of {name.removeprefix('model.')} is not finite"):
+        steps.fit(config, setup, tuner, run, Progress())
+    assert checkpoint.steps(run.checkpoints)[-1] == 2
+    before = load_file(run.checkpoints / "checkpoint-2" / trainer.WEIGHTS)
+    after = trainer.trainable_state(objective)
+    assert all(after[key].equal(value) for key, value in before.items())
+
+
+def test_disk_full_while_saving(tiny_config: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space: a message, no half-written checkpoint, the one before intact, and the run resumes later."""
+    real, calls = trainer.save_file, []
+
+    def full(*arguments: Any, **options: Any) -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        real(*arguments, **options)
+
+    monkeypatch.setattr(trainer, "save_file", full)
+    with pytest.raises(MachineError, match=r"checkpoint-6.*No space left.*it resumes"):
+        train(changed(tiny_config, tmp_path / "run"))
+    names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert names == ["checkpoint-2", "checkpoint-4"]
+    assert train(changed(tiny_config, tmp_path / "run")).state == "finished"
+
+
+def test_too_little_space_is_said_before_writing(tiny_config: dict, tmp_path: Path, monkeypatch) -> None:  # noqa: ANN001
+    from tunesmith import runs
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(runs.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(MachineError, match="No disk space for a checkpoint"):
+        train(changed(tiny_config, tmp_path / "run"))
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
