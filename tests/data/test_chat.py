@@ -14,7 +14,7 @@ from tunesmith.data.chat import ChatFormat, JinjaChat, MarkerChat, RenderOptions
 from tunesmith.data.template import Template
 from tunesmith.data.tokenizer import TextTokenizer
 from tunesmith.data.types import IGNORE, Conversation, Example, Message, Origin
-from tunesmith.errors import ConfigError, DataError, ModelError, RecordError
+from tunesmith.errors import ConfigError, ModelError, RecordError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FOLDER = GOLDEN / "tokenizers" / "minicpm-2b"
@@ -218,27 +218,6 @@ def test_template_faults_are_said() -> None:
     upper = CHATML.replace("message['content']", "message['content'] | upper")
     with pytest.raises(RecordError, match="does not write out"):
         render(talk("q", "a"), template_chat(byte_level(upper)), byte_level(upper))
-
-
-@pytest.mark.parametrize("attack", ["{{ messages.__class__ }}", "{{ ''.__class__.__mro__[1].__subclasses__() }}"])
-def test_template_cannot_reach_python(attack: str) -> None:
-    try:
-        shown = Template(attack, {}, "bad").render(talk("q").messages, generation_prompt=False)
-    except DataError as error:
-        shown = "" if "refuses" in str(error) else str(error)
-    assert shown == ""  # the sandbox hands out nothing
-
-
-def test_template_cannot_change_the_conversation() -> None:
-    with pytest.raises(DataError, match="refuses"):
-        Template("{{ messages.append(1) }}", {}, "bad").render(talk("q").messages, generation_prompt=False)
-
-
-def test_template_knows_what_transformers_offers() -> None:
-    text = "{{ messages | tojson }}{% generation %}x{% endgeneration %}{{ strftime_now('%Y')|length }}"
-    text += "{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{{ m.content }}{% endfor %}"
-    rendered = Template(text, {}, "t").render(talk("你<", "b").messages, generation_prompt=False)
-    assert rendered == '[{"role": "user", "content": "你<"}, {"role": "assistant", "content": "b"}]x4b'
 
 
 def test_a_jinja_chat_is_named() -> None:

@@ -86,8 +86,11 @@ def test_config_forms(tmp_path: Path) -> None:
     bare = TextTokenizer.load(tmp_path)
     assert bare.bos_id == 1 and bare.eos_id is None and bare.chat_template is None
     assert len(bare.encode("aaaaaaaa")) == 8  # stored truncation is switched off
-    config = {"bos_token": {"content": "<s>"}, "eos_token": "missing", "chat_template": [
-        {"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]}
+    config = {
+        "bos_token": {"content": "<s>"},
+        "eos_token": "missing",
+        "chat_template": [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}],
+    }
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     loaded = TextTokenizer.load(tmp_path)
     assert loaded.bos_id == 1 and loaded.eos_id is None and loaded.chat_template == "d"

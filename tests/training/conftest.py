@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-ROWS = [(f"say {word} {number}", f"{word} {number} ok") for number in range(4) for word in ("red", "two", "你好", "dry")]
+ROWS = [
+    (f"say {word} {number}", f"{word} {number} ok") for number in range(4) for word in ("red", "two", "你好", "dry")
+]
 
 
 @pytest.fixture(scope="session")

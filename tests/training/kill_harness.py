@@ -20,8 +20,8 @@ import torch
 
 torch.set_num_threads(1)  # no thread pool in this process, so that a fork of it can compute
 
-from tunesmith.training import callbacks, steps, trainer  # noqa: E402, F401 - imported once for all children
-from tunesmith.training.run import train  # noqa: E402
+from tunesmith.training import callbacks, steps, trainer  # noqa: F401 - imported once for all children
+from tunesmith.training.run import train
 
 
 def fork_run(config: dict) -> int:
@@ -32,7 +32,7 @@ def fork_run(config: dict) -> int:
     try:
         sys.stderr = open(os.devnull, "w") if "QUIET" in os.environ else sys.stderr  # noqa: SIM115
         train(config)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a child must never go on in the parent's code
         traceback.print_exc()
         os._exit(1)
     os._exit(0)

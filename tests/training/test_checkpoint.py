@@ -55,7 +55,7 @@ def test_written_checkpoint_is_good(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_damage_is_noticed_and_the_one_before_is_used(damage, tmp_path: Path) -> None:  # noqa: ANN001
+def test_damage_is_noticed_and_the_one_before_is_used(damage, tmp_path: Path) -> None:
     make(tmp_path, 3), make(tmp_path, 12)
     damage(tmp_path / "checkpoint-12")
     said: list[str] = []

@@ -92,7 +92,7 @@ def damage(run: Path, step: int) -> None:
 )
 def test_resume_ends_with_the_same_weights(
     change: Callable[[Path], object], resumed_from: int, finished: Path, tiny_config: dict, tmp_path: Path, capfd
-) -> None:  # noqa: ANN001
+) -> None:
     run = tmp_path / "run"
     unfinish(finished, run)
     change(run)
@@ -100,9 +100,12 @@ def test_resume_ends_with_the_same_weights(
     assert result.state == "finished" and result.step == 8 and same(finished, run)
     said = capfd.readouterr().err
     assert (f"Resuming from step {resumed_from}" in said) == bool(resumed_from)
-    assert ("is damaged" in said) == (change.__code__.co_names[:1] == ("damage",) or "optimizer.pt" in str(
-        change.__code__.co_consts))
-    steps = [line["step"] for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "loss" in line]
+    assert ("is damaged" in said) == (
+        change.__code__.co_names[:1] == ("damage",) or "optimizer.pt" in str(change.__code__.co_consts)
+    )
+    steps = [
+        line["step"] for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "loss" in line
+    ]
     assert steps == list(range(1, 9))  # no step is missing and none is there twice
 
 

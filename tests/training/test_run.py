@@ -71,3 +71,12 @@ def test_output_folder_of_something_else_is_not_touched(tiny_config: dict, tmp_p
     with pytest.raises(ConfigError, match="is a file"):
         train({**tiny_config, "output": str(tmp_path / "mine" / "thesis.txt")})
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_a_mistake_can_be_mended_in_the_same_folder(tiny_config: dict, tmp_path: Path) -> None:
+    """A run that failed before its first checkpoint does not hold the user to its settings."""
+    data = {**tiny_config["data"], "max_length": 8}
+    with pytest.raises(DataError, match="Raise max_length"):
+        train({**tiny_config, "data": data, "output": str(tmp_path / "run")})
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "failed"
+    assert train({**tiny_config, "output": str(tmp_path / "run")}).state == "finished"

@@ -55,7 +55,7 @@ def test_faults(overrides: list[str], match: str) -> None:
         read(*overrides)
 
 
-def test_written_and_read_again(tmp_path) -> None:  # noqa: ANN001
+def test_written_and_read_again(tmp_path) -> None:
     settings = read("tuning.targets=all-linear", "training.learning_rate=1e-4")
     (tmp_path / "c.yaml").write_text(config.dump(settings))
     assert config.read(TrainConfig, tmp_path / "c.yaml") == settings

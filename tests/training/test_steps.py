@@ -46,9 +46,7 @@ def test_damaged_best_checkpoint_is_said_and_the_last_is_taken(
     assert checkpoint.faults(run / "adapter") == []
 
 
-def test_what_is_left_out_and_cut_is_said(
-    tiny_config: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_left_out_and_cut_is_said(tiny_config: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     rows = json.loads(Path(tiny_config["data"]["train"]).read_text(encoding="utf-8"))
     rows[3]["messages"][1]["content"] = ""
     rows[5]["messages"][1]["content"] = "on and on " * 40

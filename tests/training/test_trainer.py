@@ -126,7 +126,7 @@ def test_non_finite_gradient_names_the_tensor(tiny_config: dict, tmp_path: Path)
     rows = steps.prepare_rows(config, setup, loaded)
     method = lookup.find("tunesmith.tuning", "lora")
     objective = steps.build_objective(config, setup, loaded, method, run)
-    tuner = steps.build_trainer(config, setup, objective, rows, run)
+    tuner = steps.build_trainer(config, setup, objective, rows, method, run)
     name, parameter = next((n, p) for n, p in objective.named_parameters() if "layers.1.mlp.up_proj.lora_B" in n)
 
     class Poison(TrainerCallback):
@@ -161,7 +161,7 @@ def test_disk_full_while_saving(tiny_config: dict, tmp_path: Path, monkeypatch: 
     assert train(changed(tiny_config, tmp_path / "run")).state == "finished"
 
 
-def test_too_little_space_is_said_before_writing(tiny_config: dict, tmp_path: Path, monkeypatch) -> None:  # noqa: ANN001
+def test_too_little_space_is_said_before_writing(tiny_config: dict, tmp_path: Path, monkeypatch) -> None:
     from tunesmith import runs
 
     usage = shutil.disk_usage(tmp_path)
@@ -169,3 +169,12 @@ def test_too_little_space_is_said_before_writing(tiny_config: dict, tmp_path: Pa
     with pytest.raises(MachineError, match="No disk space for a checkpoint"):
         train(changed(tiny_config, tmp_path / "run"))
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+
+
+def test_lora_plus_and_weight_decay_groups(tiny_config: dict, tmp_path: Path) -> None:
+    """B matrices learn 8 times as fast, and what is saved for resuming says so."""
+    config = {**tiny_config, "tuning": {"method": "lora", "rank": 4, "plus_ratio": 8.0}}
+    train(changed(config, tmp_path / "run", schedule="constant", warmup_steps=0, weight_decay=0.1, steps=2))
+    state = torch.load(tmp_path / "run" / "checkpoints" / "checkpoint-2" / "optimizer.pt", weights_only=True)
+    groups = {(group["weight_decay"], round(group["lr"], 6)): len(group["params"]) for group in state["param_groups"]}
+    assert groups == {(0.1, 5e-3): 14, (0.1, 4e-2): 14}  # 7 layers in each of 2 blocks

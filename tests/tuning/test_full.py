@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from tunesmith.models.load import load
 from tunesmith.models.files import stored_tensors
+from tunesmith.models.load import load
 from tunesmith.tuning import full
 
 

@@ -161,8 +161,6 @@ def _normalizer(model: SentencePieceModel) -> normalizers.Normalizer:
     return normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
 
 
-
-
 def _merges(model: SentencePieceModel) -> list[tuple[str, str]]:
     """Return all pairs of pieces that join to a piece, best score first: sentencepiece's order of merging."""
     scores = {text: score for text, score, kind in model.pieces if kind == NORMAL}

@@ -122,7 +122,7 @@ class TextTokenizer:
 
     def id(self, token: str) -> int | None:
         """Return the id of a token's exact text, or None."""
-        return self.backend.token_to_id(token)  # type: ignore[no-any-return]
+        return self.backend.token_to_id(token)
 
     def special_id(self, role: str) -> int | None:
         """Return the id of bos_token, eos_token, unk_token or pad_token, or None where there is none."""

@@ -68,7 +68,7 @@ class StopSignal:
                 signal.signal(number, handler)
 
 
-class Flow(TrainerCallback):  # type: ignore[misc]
+class Flow(TrainerCallback):
     """Saves and stops after a signal; evaluates once more at the last step."""
 
     def __init__(self, stop: StopSignal, progress: Progress) -> None:
@@ -84,7 +84,7 @@ class Flow(TrainerCallback):  # type: ignore[misc]
         return control
 
 
-class Metrics(TrainerCallback):  # type: ignore[misc]
+class Metrics(TrainerCallback):
     """Appends one line to metrics.jsonl for every logged step."""
 
     def __init__(self, run: RunFolder, trainer: TuneTrainer, progress: Progress) -> None:
@@ -114,7 +114,7 @@ class Metrics(TrainerCallback):  # type: ignore[misc]
             stream.write(json.dumps(line) + "\n")
 
 
-class Screen(TrainerCallback):  # type: ignore[misc]
+class Screen(TrainerCallback):
     """Shows progress: a bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self, console: Console, metrics: Metrics) -> None:

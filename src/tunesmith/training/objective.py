@@ -40,7 +40,7 @@ class Objective(nn.Module):
     def inner(self) -> PreTrainedModel:
         """The transformers model inside PEFT's wrapper, adapters included."""
         get_base_model = getattr(self.model, "get_base_model", None)
-        return get_base_model() if get_base_model is not None else self.model  # type: ignore[no-any-return]
+        return get_base_model() if get_base_model is not None else self.model
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
         """Return the float32 sum over the labels; input_ids, attention_mask and labels are (B, T) int64."""

@@ -11,6 +11,7 @@ from .. import config as configuration
 from .. import lookup
 from ..errors import ConfigError, TunesmithError
 from ..runs import CONFIG, DATA, RunFolder, move_aside, open_run, read_json, replacing, write_json
+from . import checkpoint
 from .plot import draw_loss
 from .settings import TUNING, TrainConfig
 
@@ -65,6 +66,8 @@ def _open(config: TrainConfig) -> tuple[RunFolder, bool]:
             f"The run '{run.path}' is already finished ({run.status.get('step')} steps). Choose another output, or "
             "set training.resume=never to start anew (the old folder is kept under another name)."
         )
+    if not checkpoint.steps(run.checkpoints):
+        return run, False  # nothing to go on from, so nothing that other settings could spoil
     changed = _changed(config, run)
     if changed:
         raise ConfigError(
@@ -107,7 +110,7 @@ def _train(config: TrainConfig, run: RunFolder, resumed: bool) -> RunResult:
         _check_data(run, rows, resumed)
         method = lookup.find(TUNING, config.tuning.method)
         objective = steps.build_objective(config, setup, loaded, method, run)
-        trainer = steps.build_trainer(config, setup, objective, rows, run)
+        trainer = steps.build_trainer(config, setup, objective, rows, method, run)
         steps.test_objective(config, setup, trainer, rows)
         stopped_by = steps.fit(config, setup, trainer, run, progress)
         if stopped_by is not None:

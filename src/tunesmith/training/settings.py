@@ -99,7 +99,7 @@ class TrainConfig(_Section):
     output: str = Field(validation_alias=AliasChoices("output", "output_dir"))
     data: DataSettings
     tuning: Annotated[Any, BeforeValidator(Chosen(TUNING, "method", "lora"))] = Field("lora", validate_default=True)
-    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    training: TrainingSettings = Field(default_factory=lambda: TrainingSettings())
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:

@@ -28,7 +28,7 @@ from ..models.weights import write_adapter_identity
 from ..runs import RunFolder, check_space
 from . import checkpoint
 from . import verify as round_trip
-from .arguments import Precision, choose_device, choose_precision, reporters, step_counts, training_arguments
+from .arguments import Precision, choose_device, choose_precision, reporters, training_arguments
 from .callbacks import Flow, Metrics, Progress, Screen, StopSignal
 from .objective import Objective, self_test
 from .settings import TrainConfig
@@ -126,9 +126,7 @@ def say_report(say: Callable[[str], None], name: str, report: DataReport) -> Non
         )
 
 
-def build_objective(
-    config: TrainConfig, setup: Setup, loaded: Loaded, method: ModuleType, run: RunFolder
-) -> Objective:
+def build_objective(config: TrainConfig, setup: Setup, loaded: Loaded, method: ModuleType, run: RunFolder) -> Objective:
     """Choose what learns, and join the model with its loss."""
     set_seed(config.training.seed)
     model = method.apply(loaded.model, loaded.family, config.tuning)
@@ -148,7 +146,7 @@ def build_objective(
 
 
 def build_trainer(
-    config: TrainConfig, setup: Setup, objective: Objective, rows: Rows, run: RunFolder
+    config: TrainConfig, setup: Setup, objective: Objective, rows: Rows, method: ModuleType, run: RunFolder
 ) -> TuneTrainer:
     """Build HF's trainer around the objective."""
     settings = config.training
@@ -165,6 +163,9 @@ def build_trainer(
         eval_dataset=rows.validation,
     )
     trainer.remove_callback(PrinterCallback)
+    if hasattr(method, "learning_rate_factor"):
+        names = [name for name, parameter in objective.named_parameters() if parameter.requires_grad]
+        trainer.factors = {name: method.learning_rate_factor(name, config.tuning) for name in names}
     return trainer
 
 
@@ -180,9 +181,7 @@ def test_objective(config: TrainConfig, setup: Setup, trainer: TuneTrainer, rows
     setup.say(f"Self-test: the training path gives the loss {fast:.4f}, the plain path {plain:.4f}.")
 
 
-def fit(
-    config: TrainConfig, setup: Setup, trainer: TuneTrainer, run: RunFolder, progress: Progress
-) -> int | None:
+def fit(config: TrainConfig, setup: Setup, trainer: TuneTrainer, run: RunFolder, progress: Progress) -> int | None:
     """Train to the end, from the newest good checkpoint if there is one; return the signal that stopped it, if any."""
     step = checkpoint.newest_good(run.checkpoints, setup.say)
     resume_from = run.checkpoints / checkpoint.folder_name(step) if step is not None else None

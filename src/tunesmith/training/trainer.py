@@ -30,18 +30,22 @@ class TuneTrainer(Trainer):
     is not finite stops the run before the update; checkpoints are whole or not there.
     """
 
+    optimizer: torch.optim.Optimizer | None
+    control: Any
+
     def __init__(self, *, run: RunFolder, order: EpochOrder, keep: int, keep_best: bool, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.run, self.order, self.keep, self.keep_best = run, order, keep, keep_best
         self.factors: dict[str, float] = {}
+        """Learning-rate factors by parameter name (LoRA+)."""
         self.tokens_seen = 0
 
     # --- rows and loss -------------------------------------------------------------------------------------------
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:  # type: ignore[override]
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
         return self.order
 
-    def compute_loss(  # type: ignore[override]
+    def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         """Return this batch's share of the step's mean loss: sum over its labels / label count of the whole step.
@@ -90,7 +94,8 @@ class TuneTrainer(Trainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Build AdamW over groups: with and without weight decay, each with its learning-rate factor (LoRA+)."""
-        if self.optimizer is None:
+        optimizer = self.optimizer
+        if optimizer is None:
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             decayed = set(self.get_decay_parameter_names(self.model))
             groups: dict[tuple[float, float], list[Tensor]] = {}
@@ -98,18 +103,18 @@ class TuneTrainer(Trainer):
                 if parameter.requires_grad:
                     decay = self.args.weight_decay if name in decayed else 0.0
                     groups.setdefault((decay, self.factors.get(name, 1.0)), []).append(parameter)
-            self.optimizer = kind(
+            optimizer = self.optimizer = kind(
                 [
                     {"params": parameters, "weight_decay": decay, "lr": self.args.learning_rate * factor}
                     for (decay, factor), parameters in groups.items()
                 ],
                 **options,
             )
-        return self.optimizer
+        return optimizer
 
     # --- evaluation ----------------------------------------------------------------------------------------------
 
-    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:  # type: ignore[override]
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """Return the mean loss per label token over the validation rows; only two numbers are kept.
 
         Raises:

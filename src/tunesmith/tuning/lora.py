@@ -66,12 +66,12 @@ def apply(model: PreTrainedModel, family: Family, config: Config) -> PeftModel:
     _check_targets(model, targets)
     settings = LoraConfig(
         r=config.rank,
-        lora_alpha=config.alpha,  # type: ignore[arg-type]
+        lora_alpha=config.alpha,
         lora_dropout=config.dropout,
         target_modules=targets,
         use_dora=config.dora,
         use_rslora=config.rslora,
-        init_lora_weights=True if config.init == "default" else config.init,  # type: ignore[arg-type]
+        init_lora_weights=True if config.init == "default" else config.init,
         bias="none",
         task_type="CAUSAL_LM",
     )
