@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -167,11 +168,11 @@ def test_prompt_of_a_row_is_what_chat_sends(
     chat: ChatFormat, tokenizer: TextTokenizer, encoding: str, contents: list[str], system: str | None
 ) -> None:
     conversation = talk(*contents, system=system)
-    options = RenderOptions(encoding=encoding)  # type: ignore[arg-type]
-    row = render(conversation, chat, tokenizer, options)
+    chat = replace(chat, encoding=encoding)  # type: ignore[type-var]
+    row = render(conversation, chat, tokenizer)
     answers = [n for n, message in enumerate(conversation.messages) if message.role == "assistant"]
     for number in answers:
-        sent = render(Conversation(conversation.messages[:number]), chat, tokenizer, options, open_turn=True)
+        sent = render(Conversation(conversation.messages[:number]), chat, tokenizer, open_turn=True)
         assert row.input_ids[: len(sent.input_ids)] == sent.input_ids
         assert set(sent.labels) <= {IGNORE}
         first = len(sent.input_ids)

@@ -201,7 +201,12 @@ def test_fingerprint_follows_what_decides_about_rows(
 
     first = of()
     assert first == of() and len(first) == 64
-    variants = [of(max_length=200), of(end_of_turn="last"), of(encoding="conversation"), of(MarkerChat(strip=True))]
+    variants = [
+        of(max_length=200),
+        of(end_of_turn="last"),
+        of(MarkerChat(encoding="conversation")),
+        of(MarkerChat(strip=True)),
+    ]
     variants += [of(MarkerChat(user="<u>")), make(files[::-1], tokenizer).fingerprint]
     other = TextTokenizer(tokenizer.backend, {**tokenizer.special, "unk_token": "<unk>"})
     variants.append(make(files, other).fingerprint)

@@ -14,7 +14,31 @@ from tunesmith.errors import ModelError
 
 spm = pytest.importorskip("sentencepiece", reason="the library is only used to compare")
 
-WORDS = ["你好", "世界", "tunesmith", "微调", "a", "small", "model", "小", "模型", "on", "the", "phone", "手机", "12345", "def", "f(x):", "return", "x", "😀", "👍", "👍🏽", "答案", "问题"]
+WORDS = [
+    "你好",
+    "世界",
+    "tunesmith",
+    "微调",
+    "a",
+    "small",
+    "model",
+    "小",
+    "模型",
+    "on",
+    "the",
+    "phone",
+    "手机",
+    "12345",
+    "def",
+    "f(x):",
+    "return",
+    "x",
+    "😀",
+    "👍",
+    "👍🏽",
+    "答案",
+    "问题",
+]
 
 
 def train(**options: object) -> bytes:

@@ -190,12 +190,11 @@ class RenderOptions:
 
     `max_length`: tokens a row may have; what is over is cut at the right and counted. `end_of_turn`: teach the end
     of `every` answer, or once at the `last` one (the published MiniCPM-2B behaviour); only matters to formats that
-    write no stop token between turns. `encoding`: overrides the format's own.
+    write no stop token between turns.
     """
 
     max_length: int | None = None
     end_of_turn: Literal["every", "last"] = "every"
-    encoding: Encoding | None = None
 
 
 def render(
@@ -220,7 +219,7 @@ def render(
     if chat.bos:
         _append(example, [_bos(tokenizer)], [IGNORE])
     end_label = IGNORE  # the label of the next token, where a turn has just ended without a token for it
-    for piece, ids in zip(pieces, _encode(pieces, tokenizer, options.encoding or chat.encoding), strict=True):
+    for piece, ids in zip(pieces, _encode(pieces, tokenizer, chat.encoding), strict=True):
         labels = list(ids) if piece.learned and not open_turn else [IGNORE] * len(ids)
         if ids:
             if end_label != IGNORE:

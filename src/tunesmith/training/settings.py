@@ -37,9 +37,6 @@ class DataSettings(_Section):
     )
     on_bad: Literal["stop", "skip"] = Field("stop", description="What to do about records that cannot be used.")
     end_of_turn: Literal["every", "last"] = Field("every", description="Which answers' ends are taught (MiniCPM).")
-    encoding: Literal["message", "conversation"] | None = Field(
-        None, description="Tokenise every message alone, or the whole conversation at once; the family's own if unset."
-    )
     group_by_length: bool = Field(True, description="Put rows of similar length into one batch, to save padding.")
 
 

@@ -94,7 +94,7 @@ def prepare_rows(config: TrainConfig, setup: Setup, loaded: Loaded) -> Rows:
     tokenizer = TextTokenizer.load(locate(config.model))
     chat = loaded.family.chat(tokenizer)
     data = config.data
-    options = RenderOptions(max_length=data.max_length, end_of_turn=data.end_of_turn, encoding=data.encoding)
+    options = RenderOptions(max_length=data.max_length, end_of_turn=data.end_of_turn)
 
     def rows(name: str, files: list[str]) -> Prepared:
         prepared = prepare(files, chat, tokenizer, options, on_bad=data.on_bad, format=data.format)
