@@ -33,7 +33,7 @@ def test_found_by_name_without_importing_the_rest(package: str) -> None:
 def test_unknown_name_offers_the_nearest(package: str) -> None:
     with pytest.raises(ConfigError, match="Unknown kind of thing 'god'; did you mean 'good'. Known: broken, good."):
         lookup.find(package, "god", kind="kind of thing")
-    with pytest.raises(ConfigError, match="Unknown name '_private'"):
+    with pytest.raises(ConfigError, match="Unknown name '_private'. Known"):
         lookup.find(package, "_private")
 
 

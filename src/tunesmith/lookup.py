@@ -32,5 +32,5 @@ def find(package: str, name: str, kind: str = "name") -> ModuleType:
     """
     known = names(package)
     if name not in known:
-        raise ConfigError(f"Unknown {kind} '{name}'{nearest(name, known)} Known: {', '.join(known)}.")
+        raise ConfigError(f"Unknown {kind} '{name}'{nearest(name, known) or '.'} Known: {', '.join(known)}.")
     return importlib.import_module(f"{package}.{name}")

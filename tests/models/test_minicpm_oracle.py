@@ -41,7 +41,12 @@ SHORT = LONG[:, :20]
 def pair(rope: dict[str, Any] | None, **options: Any) -> tuple[Any, Any]:
     """The same random weights as MiniCPM and as Granite."""
     config = MiniCPMConfig(
-        **SIZES, scale_emb=8, scale_depth=1.3, dim_model_base=20, rope_parameters=dict(rope) if rope else None, **options
+        **SIZES,
+        scale_emb=8,
+        scale_depth=1.3,
+        dim_model_base=20,
+        rope_parameters=dict(rope) if rope else None,
+        **options,
     )
     twin = GraniteConfig(
         **SIZES,
@@ -60,7 +65,9 @@ def pair(rope: dict[str, Any] | None, **options: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("rope", ROPES, ids=["none", "linear", "dynamic", "longrope"])
 @pytest.mark.parametrize("options", [{}, {"tie_word_embeddings": False, "attention_bias": True}], ids=["", "untied"])
 @pytest.mark.parametrize("ids", [SHORT, LONG], ids=["short", "long"])
-def test_same_logits_loss_and_gradients(rope: dict[str, Any] | None, options: dict[str, Any], ids: torch.Tensor) -> None:
+def test_same_logits_loss_and_gradients(
+    rope: dict[str, Any] | None, options: dict[str, Any], ids: torch.Tensor
+) -> None:
     mine, granite = pair(rope, **options)
     labels = ids.masked_fill(ids % 3 == 0, -100)
     mask = torch.ones_like(ids)

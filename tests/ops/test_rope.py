@@ -49,7 +49,9 @@ def test_computed_in_float32_and_rounded_once() -> None:
 def test_autocast_does_not_round_the_angles() -> None:
     positions = torch.arange(4000, 4003)[None]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(angles(FREQUENCIES, positions)[0], (positions[..., None] * FREQUENCIES).cos().repeat(1, 1, 2))
+        assert torch.equal(
+            angles(FREQUENCIES, positions)[0], (positions[..., None] * FREQUENCIES).cos().repeat(1, 1, 2)
+        )
 
 
 def test_scale() -> None:

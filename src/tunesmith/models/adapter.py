@@ -11,7 +11,7 @@ import torch
 from ..errors import AdapterError, ModelError
 from .files import Stored, check_file, load_torch, opened, read_object, tensors_of
 from .locate import locate
-from .weights import IDENTITY, fingerprint, identity_of
+from .weights import IDENTITY, fingerprint, identity_of, one_line
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -81,7 +81,7 @@ def apply_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
             peft_model = PeftModel.from_pretrained(model, str(folder), torch_device=str(model.device))
             loaded = get_peft_model_state_dict(peft_model)
     except Exception as error:  # PEFT raises many kinds for an adapter that it cannot use
-        raise AdapterError(f"The adapter in '{folder}' does not fit the model: {_short(error)}") from error
+        raise AdapterError(f"The adapter in '{folder}' does not fit the model: {one_line(error)}") from error
     faults = _faults(stored, {name: tuple(tensor.shape) for name, tensor in loaded.items()})
     if not faults:
         faults = [f"{name} is not what is stored" for name in _altered(folder, loaded)]
@@ -164,9 +164,3 @@ def _differences(then: Any, now: dict[str, Any]) -> list[str]:
     if then.get("tensors") != now["tensors"]:
         return ["the weights have other names, shapes or dtypes"]
     return ["the weights are others (same names and shapes, other files)"]
-
-
-def _short(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    text = " ".join(lines[:3])
-    return text if text[-1] in ".!?" else f"{text}."

@@ -36,7 +36,7 @@ TOKENS = 8
 def recognises(config: dict[str, Any]) -> bool:
     """Tell whether transformers has a causal language model for this model_type, without importing any."""
     kind = config.get("model_type")
-    return kind in CONFIG_MAPPING_NAMES and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    return isinstance(kind, str) and kind in CONFIG_MAPPING_NAMES and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 
 def load_auto(
@@ -102,7 +102,7 @@ def _hidden_and_logits(model: PreTrainedModel, module: nn.Module, factor: float)
 
 
 def _tokens(model: PreTrainedModel) -> Tensor:
-    words = model.get_input_embeddings().num_embeddings  # type: ignore[union-attr]
+    words = model.get_input_embeddings().num_embeddings
     own = torch.Generator().manual_seed(0)  # the global random state stays as it is
     return torch.randint(words, (2, TOKENS), generator=own).to(model.device)
 
@@ -131,7 +131,7 @@ def _is_causal(model: PreTrainedModel) -> bool:
     """Tell whether the logits of a token stay the same when the token after it changes."""
     ids = _tokens(model)
     other = ids.clone()
-    other[:, -1] = (ids[:, -1] + 1) % model.get_input_embeddings().num_embeddings  # type: ignore[union-attr]
+    other[:, -1] = (ids[:, -1] + 1) % model.get_input_embeddings().num_embeddings
     first, second = (model(input_ids=tokens).logits[:, :-1].float() for tokens in (ids, other))
     return bool((first - second).abs().max() <= 1e-3 * first.abs().max())
 

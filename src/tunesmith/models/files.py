@@ -128,7 +128,7 @@ def load_torch(file: Path) -> dict[str, Tensor]:
     """
     try:
         loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except Exception as error:  # torch raises many kinds here; all mean that the file cannot be used
+    except Exception as error:  # noqa: BLE001 - torch raises many kinds here; all mean that the file cannot be used
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"{file} cannot be read as plain tensors: {reason} Files that run code when loaded are refused. "
@@ -169,7 +169,7 @@ def read_tensor(folder: str | Path, name: str) -> Tensor | None:
         if file.suffix == ".safetensors":
             with opened(file) as tensors:
                 if name in tensors.keys():  # noqa: SIM118 - not a mapping
-                    return tensors.get_tensor(name)  # type: ignore[no-any-return]
+                    return tensors.get_tensor(name)
         elif name in (loaded := load_torch(file)):
             return loaded[name]
     return None

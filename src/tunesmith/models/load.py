@@ -73,7 +73,9 @@ def load(
     place = resolve(folder_or_run)
     if adapter is not None:
         if place.adapter is not None:
-            raise AdapterError(f"'{folder_or_run}' is itself an adapter. Give the base model's folder beside `adapter`.")
+            raise AdapterError(
+                f"'{folder_or_run}' is itself an adapter. Give the base model's folder beside `adapter`."
+            )
         place = Place(place.base, resolve(adapter, base=place.base).adapter)
         if place.adapter is None:
             raise AdapterError(f"'{adapter}' holds a whole model, not an adapter. Load it by itself.")
@@ -187,7 +189,7 @@ def _build(
     model, notices = family.load(folder, config, kind)
     for notice in notices:
         _log.warning("%s", notice)
-    placed: Any = model.to(where)  # type: ignore[arg-type]
+    placed: Any = model.to(where)
     return placed, family
 
 
@@ -214,5 +216,7 @@ def _dtype(dtype: torch.dtype | str) -> torch.dtype:
 
 def _tokenizer_folder(place: Place) -> Path:
     """Return where the tokenizer is: beside the adapter, if it brings its own, else with the base."""
-    own = place.adapter is not None and any((place.adapter / f"tokenizer.{kind}").is_file() for kind in ("json", "model"))
+    own = place.adapter is not None and any(
+        (place.adapter / f"tokenizer.{kind}").is_file() for kind in ("json", "model")
+    )
     return place.adapter if own and place.adapter is not None else place.base

@@ -33,8 +33,8 @@ def locate(name_or_path: str | Path) -> Path:
     if _HUB_ID.fullmatch(name):
         return _downloaded(name)
     raise ModelError(
-        f"There is no folder '{name}'{lookup.nearest(name, list(BUNDLED))} Give the folder of a model, an adapter or a "
-        f"run, or the name of a bundled model: {', '.join(BUNDLED)}."
+        f"There is no folder '{name}'{lookup.nearest(name, list(BUNDLED)) or '.'} Give the folder of a model, an "
+        f"adapter or a run, or the name of a bundled model: {', '.join(BUNDLED)}."
     )
 
 

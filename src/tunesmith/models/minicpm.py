@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedConfig
 from transformers.activations import ACT2FN
-from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.granite import modeling_granite as granite
 from transformers.utils.generic import can_return_tuple
@@ -48,7 +48,7 @@ class MiniCPMConfig(PreTrainedConfig):
     """
 
     model_type = "minicpm"
-    keys_to_ignore_at_inference = ["past_key_values"]
+    keys_to_ignore_at_inference: ClassVar = ["past_key_values"]
     base_model_tp_plan = granite.GraniteConfig.base_model_tp_plan
     base_model_pp_plan = granite.GraniteConfig.base_model_pp_plan
 
@@ -67,7 +67,7 @@ class MiniCPMConfig(PreTrainedConfig):
     bos_token_id: int | None = 1
     eos_token_id: int | list[int] | None = 2
     tie_word_embeddings: bool = True
-    rope_parameters: dict[str, Any] | None = None
+    rope_parameters: Any = None
     attention_bias: bool = False
     attention_dropout: float | int = 0.0
     scale_emb: float | int = 1
@@ -144,7 +144,7 @@ class MiniCPMRotaryEmbedding(nn.Module):
     def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Return cos and sin, each (B, T, K) float32; position_ids is (B, T) int64."""
         frequencies, scale = self._frequencies(position_ids, x.device)
-        return angles(frequencies, position_ids, scale)
+        return angles(frequencies, position_ids.to(x.device), scale)
 
     def _frequencies(self, position_ids: Tensor, device: torch.device) -> tuple[Tensor, float]:
         """Return the K/2 frequencies for these positions, and what cos and sin are multiplied by."""
@@ -154,7 +154,7 @@ class MiniCPMRotaryEmbedding(nn.Module):
         make = ROPE_INIT_FUNCTIONS[self.kind]
         length = position_ids.max() + 1  # stays a tensor: no wait for the GPU, and meta tensors work
         if self.kind != "longrope":
-            return make(self.config, device, seq_len=length)  # type: ignore[no-any-return]
+            return make(self.config, device, seq_len=length)
         limit = self.config.rope_parameters["original_max_position_embeddings"]
         short, scale = make(self.config, device, seq_len=limit)
         long, _ = make(self.config, device, seq_len=limit + 1)
@@ -168,7 +168,7 @@ class MiniCPMAttention(granite.GraniteAttention):
     def forward(
         self,
         hidden_states: Tensor,
-        position_embeddings: tuple[Tensor, Tensor] | None = None,
+        position_embeddings: tuple[Tensor, Tensor],
         attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         **kwargs: Any,
@@ -208,7 +208,10 @@ class MiniCPMExpert(nn.Module):
 
 
 class MiniCPMMoE(nn.Module):
-    """Top-k of E experts: softmax over all experts in float32, the k largest weights renormalised to sum 1."""
+    """Top-k of E experts: softmax over all experts in float32, the k largest weights renormalised to sum 1.
+
+    Without the load-balancing loss that the paper adds in pre-training: its exact form is not published.
+    """
 
     def __init__(self, config: MiniCPMConfig) -> None:
         super().__init__()
@@ -245,15 +248,15 @@ class MiniCPMPreTrainedModel(granite.GranitePreTrainedModel):
 
     config: MiniCPMConfig
     config_class = MiniCPMConfig
-    _no_split_modules = ["MiniCPMDecoderLayer"]
-    _can_record_outputs = {"hidden_states": MiniCPMDecoderLayer, "attentions": MiniCPMAttention}
+    _no_split_modules: ClassVar = ["MiniCPMDecoderLayer"]
+    _can_record_outputs: ClassVar = {"hidden_states": MiniCPMDecoderLayer, "attentions": MiniCPMAttention}
 
 
 class MiniCPMModel(MiniCPMPreTrainedModel, granite.GraniteModel):
     """The decoder without head."""
 
     def __init__(self, config: MiniCPMConfig) -> None:
-        MiniCPMPreTrainedModel.__init__(self, config)
+        super(granite.GraniteModel, self).__init__(config)  # its own __init__ would build Granite's layers
         self.padding_idx = config.pad_token_id
         self.vocab_size = config.vocab_size
         # No padding_idx: it would freeze that row's gradient, and no published file has one.
@@ -291,7 +294,7 @@ class MiniCPMForCausalLM(MiniCPMPreTrainedModel, granite.GraniteForCausalLM):
     """The decoder with its head; generation, caches and attention backends are transformers' own."""
 
     def __init__(self, config: MiniCPMConfig) -> None:
-        MiniCPMPreTrainedModel.__init__(self, config)
+        super(granite.GraniteForCausalLM, self).__init__(config)
         self.model = MiniCPMModel(config)
         self.vocab_size = config.vocab_size
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)

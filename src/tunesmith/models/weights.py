@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,8 +44,8 @@ def build_config(config_class: type[Config], folder: str | Path, config: dict[st
     try:
         with _quiet():
             return config_class.from_dict({key: value for key, value in config.items() if key not in IGNORED_KEYS})
-    except Exception as error:  # the config classes raise their own kinds for a wrong type or value
-        raise ModelError(f"{folder}/config.json: {_one_line(error)} Correct the file or fetch it again.") from None
+    except Exception as error:  # noqa: BLE001 - the config classes raise their own kinds for a wrong type or value
+        raise ModelError(f"{folder}/config.json: {one_line(error)} Correct the file or fetch it again.") from None
 
 
 def load_pretrained(
@@ -92,11 +93,20 @@ def from_folder(
     try:
         with _quiet():
             model, info = model_class.from_pretrained(
-                folder, config=config, dtype=dtype, local_files_only=True, weights_only=True, output_loading_info=True
+                folder,
+                config=config,
+                dtype=dtype,
+                local_files_only=True,
+                weights_only=True,
+                ignore_mismatched_sizes=True,  # they are named below
+                output_loading_info=True,
             )
     except Exception as error:  # whatever it is, the model cannot be built from this folder
-        raise ModelError(f"'{folder}' cannot be loaded: {_one_line(error)}") from error
-    misshapen = sorted(entry[0] for entry in info["mismatched_keys"])
+        raise ModelError(f"'{folder}' cannot be loaded: {one_line(error)}") from error
+    misshapen = [
+        f"{name} is {list(found)}, config.json asks for {list(wanted)}"
+        for name, found, wanted in sorted(info["mismatched_keys"])
+    ]
     if faults := _faults([("missing tensors", sorted(info["missing_keys"])), ("wrong shapes", misshapen)]):
         raise ModelError(_misfit(folder, faults))
     return model.eval(), sorted(info["unexpected_keys"])
@@ -104,13 +114,21 @@ def from_folder(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Let transformers log errors only: what it warns of while loading is checked here and raised."""
+    """Let transformers log errors only: what it warns of while loading is checked here and raised.
+
+    Its progress bar is for people: it stays away where stderr is not a terminal.
+    """
     before = transformers_logging.get_verbosity()
+    hide_bar = transformers_logging.is_progress_bar_enabled() and not sys.stderr.isatty()
     transformers_logging.set_verbosity_error()
+    if hide_bar:
+        transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         transformers_logging.set_verbosity(before)
+        if hide_bar:
+            transformers_logging.enable_progress_bar()
 
 
 def _head_equals_embedding(folder: str | Path, stored: dict[str, Stored]) -> bool:
@@ -126,8 +144,8 @@ def _check_names(
     try:
         with _quiet(), torch.device("meta"):
             wanted = {name: tuple(tensor.shape) for name, tensor in model_class(config).state_dict().items()}
-    except Exception as error:  # sizes that do not go together show themselves in many ways
-        raise ModelError(f"{folder}/config.json does not describe a model: {_one_line(error)}") from None
+    except Exception as error:  # noqa: BLE001 - sizes that do not go together show themselves in many ways
+        raise ModelError(f"{folder}/config.json does not describe a model: {one_line(error)}") from None
     if config.tie_word_embeddings:
         wanted.pop(HEAD, None)
         stored = {name: value for name, value in stored.items() if name != HEAD}
@@ -158,10 +176,12 @@ def _misfit(folder: str | Path, faults: str) -> str:
     )
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return the message of a third party's error as one sentence of bounded length."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, KeyError):  # prints as the bare key
         text = str(error.args[0]) if " " in text else f"{text} is not known"
+    text = text if len(text) <= 400 else f"{text[:400]} ..."
     return text if text[-1] in ".!?" else f"{text}."
 
 

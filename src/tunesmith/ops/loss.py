@@ -46,7 +46,7 @@ def label_loss(
     keep_BT = labels_BT[:, 1:] != IGNORE
     hidden_ND = hidden_BTD[:, :-1][keep_BT]
     labels_N = labels_BT[:, 1:][keep_BT]
-    loss: Tensor = _ChunkedLoss.apply(hidden_ND, labels_N, head, *head_parameters)
+    loss: Tensor = _ChunkedLoss.apply(hidden_ND, labels_N, head, *head_parameters)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -86,7 +86,7 @@ class _ChunkedLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> Any:
         """Return the kept gradients times `scale`, None for what needs none."""
         hidden_grad, *kept = ctx.saved_tensors

@@ -5,21 +5,24 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 from rich.console import Console
+from rich.status import Status
 from torch import Tensor
 from transformers import TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback
+from transformers.utils import logging as hf_logging
 
 from ..data.chat import RenderOptions
 from ..data.collate import Collator
 from ..data.order import EpochOrder
-from ..data.pipeline import DataReport, Prepared, prepare, split
+from ..data.pipeline import DataReport, Preparation, Prepared, split
 from ..data.tokenizer import TextTokenizer
 from ..errors import ConfigError
 from ..models.load import Loaded, load
@@ -80,7 +83,10 @@ def choose(config: TrainConfig) -> Setup:
 
 def load_base(config: TrainConfig, setup: Setup) -> Loaded:
     """Load the base model, in the dtype chosen for frozen weights."""
-    loaded = load(config.model, dtype=setup.precision.load, device=setup.device)
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()  # of loading and writing shards: a spinner shows as much
+    with setup.console.status(f"Loading {config.model} ..."):
+        loaded = load(config.model, dtype=setup.precision.load, device=setup.device)
     if config.training.attention is not None:
         try:
             loaded.model.set_attn_implementation(config.training.attention)
@@ -97,7 +103,9 @@ def prepare_rows(config: TrainConfig, setup: Setup, loaded: Loaded) -> Rows:
     options = RenderOptions(max_length=data.max_length, end_of_turn=data.end_of_turn)
 
     def rows(name: str, files: list[str]) -> Prepared:
-        prepared = prepare(files, chat, tokenizer, options, on_bad=data.on_bad, format=data.format)
+        with setup.console.status(f"{name} data ...") as status:
+            show = partial(_show_count, status, name)
+            prepared = Preparation(chat, tokenizer, options, data.on_bad, data.format, show).run(files)
         say_report(setup.say, name, prepared.report)
         return prepared
 
@@ -110,6 +118,11 @@ def prepare_rows(config: TrainConfig, setup: Setup, loaded: Loaded) -> Rows:
         train, validation = split(train, data.validation_share, config.training.seed)
         setup.say(f"Set apart for validation: {len(validation)} rows; for training: {len(train)}.")
     return Rows(train, validation, tokenizer.pad_id, fingerprint)
+
+
+def _show_count(status: Status, name: str, count: int) -> None:
+    if count % 200 == 0:
+        status.update(f"{name} data: {count:,} records ...")
 
 
 def say_report(say: Callable[[str], None], name: str, report: DataReport) -> None:

@@ -125,6 +125,6 @@ def _check_targets(model: nn.Module, targets: str | list[str]) -> None:
     for target in targets:
         if not any(name == target or name.endswith(f".{target}") for name, _ in model.named_modules()):
             raise ConfigError(
-                f"tuning.targets: this model has no layer '{target}'{lookup.nearest(target, short)} "
+                f"tuning.targets: this model has no layer '{target}'{lookup.nearest(target, short) or '.'} "
                 f"Its linear layers: {', '.join(short)}."
             )

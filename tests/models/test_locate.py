@@ -1,0 +1,69 @@
+"""Names and paths to folders, without the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tunesmith.errors import ModelError
+from tunesmith.models import locate as module
+from tunesmith.models.locate import locate
+
+
+@pytest.fixture
+def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundled model that is there."""
+    folder = tmp_path / "package" / "nano"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    monkeypatch.setattr(module, "BUNDLED", {"nano-minicpm": folder, "nano": folder, "gone": tmp_path / "gone"})
+    return folder
+
+
+def test_a_folder_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert locate(tmp_path) == tmp_path and locate(str(tmp_path)) == tmp_path
+    (tmp_path / "some" / "run").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert locate("some/run") == Path("some/run")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert locate("~/some") == tmp_path / "some"
+
+
+def test_bundled_names(bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert locate("nano-minicpm") == locate("nano") == bundled
+    (tmp_path / "nano").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert locate("nano") == bundled and locate("./nano") == Path("nano")
+    with pytest.raises(ModelError, match="missing from this installation"):
+        locate("gone")
+
+
+def test_published_names_are_known() -> None:
+    assert set(module.BUNDLED) >= {"nano", "nano-minicpm"}
+    assert all(folder.parts[-3:] == ("tunesmith", "nano", "minicpm") for folder in module.BUNDLED.values())
+
+
+def test_nothing_there(bundled: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="did you mean 'nano-minicpm'"):
+        locate("nano-minicmp")
+    with pytest.raises(ModelError, match=r"There is no folder '.*nowhere'\. Give"):
+        locate(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="is a file"):
+        locate(tmp_path / "file")
+
+
+def test_a_name_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match="hf download openbmb/MiniCPM-2B-sft-bf16 --local-dir MiniCPM-2B-sft-bf16"):
+        locate("openbmb/MiniCPM-2B-sft-bf16")
+    repository, commit = tmp_path / "models--openbmb--MiniCPM-2B-sft-bf16", "0" * 40
+    (repository / "snapshots" / commit).mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    assert locate("openbmb/MiniCPM-2B-sft-bf16") == repository / "snapshots" / commit
+    with pytest.raises(ModelError, match="hf download"):
+        locate("no..such/--name")
