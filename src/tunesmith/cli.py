@@ -1,0 +1,129 @@
+"""The verbs of the command line: a table, lazy, and what an error looks like. Nothing else.
+
+Exit status: 0 done, 2 a mistake that the user can mend, 1 a run that failed or a fault of ours, 130 or 143 stopped by
+Ctrl-C or SIGTERM. `--help`, `--version` and mistakes in the command are answered without importing torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from . import __version__
+from .errors import TunesmithError, UserError
+from .lookup import nearest
+
+
+class Verb(NamedTuple):
+    """Where a verb's function stands ("module:function"), its line in --help, and whether it reads unknown options."""
+
+    target: str
+    text: str
+    any_option: bool = False
+
+
+VERBS = {
+    "demo": Verb("nano.demo:demo", "Watch a tiny MiniCPM learn on this machine, in about a minute."),
+    "train": Verb(
+        "training.command:train",
+        "Fine-tune a model: a YAML file, key=value settings, or both.",
+        any_option=True,  # to tell how a setting is given
+    ),
+    "chat": Verb("generate.command:chat", "Talk to a run or to a model folder."),
+}
+PLANNED = ("data", "eval", "plan", "export", "serve", "studio", "download", "doctor", "bench", "finetune")
+ABOUT = "Fine-tune small on-device language models, natively, and talk to the result."
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+_TYPER: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": "rich"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command of the command line (default: this process's) and return its exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a character that the terminal cannot show must not end the program
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except TunesmithError as error:
+        complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of a pipe (`| head`) has gone: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception:  # noqa: BLE001 - the last one who can tell
+        traceback.print_exc()
+        complain(
+            "this is a fault of tunesmith. Please report it to the project with the lines above, the command, and "
+            f"these versions: tunesmith {__version__}, Python {sys.version.split()[0]}, {sys.platform}."
+        )
+        return 1
+    return status
+
+
+def complain(message: str) -> None:
+    """Print a message on stderr: wrapped and in colour on a terminal, plain and unwrapped elsewhere."""
+    console = Console(stderr=True, highlight=False)
+    console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=not console.is_terminal)
+
+
+def _run(arguments: list[str]) -> int:
+    verb = arguments[0] if arguments else "--help"
+    if verb in VERBS:
+        module, _, name = VERBS[verb].target.partition(":")
+        app = typer.Typer(**_TYPER)
+        function = getattr(importlib.import_module(f".{module}", __package__), name)
+        settings = {**SETTINGS, "ignore_unknown_options": VERBS[verb].any_option}
+        app.command(context_settings=settings, help=_paragraphs(function))(function)
+        return _call(app, arguments[1:], f"tunesmith {verb}")
+    if not verb.startswith("-"):
+        raise UserError(_unknown(verb))
+    app = typer.Typer(**_TYPER)
+    app.callback(context_settings=SETTINGS, help=ABOUT)(_global_options)
+    for name, listed in VERBS.items():
+        app.command(name, help=listed.text)(lambda: None)
+    return _call(app, arguments or ["--help"], "tunesmith")
+
+
+def _call(app: typer.Typer, arguments: list[str], program: str) -> int:
+    try:
+        app(arguments, prog_name=program)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _paragraphs(function: Callable[..., None]) -> str:
+    """Return the docstring with each paragraph in one line, so that the terminal's width decides where it breaks."""
+    return "\n\n".join(" ".join(part.split()) for part in (inspect.getdoc(function) or "").split("\n\n"))
+
+
+def _unknown(verb: str) -> str:
+    built = f"Built so far: {', '.join(VERBS)}."
+    if verb in PLANNED:
+        return f"'tunesmith {verb}' is planned, but this version ({__version__}) does not have it yet. {built}"
+    return f"There is no command 'tunesmith {verb}'{nearest(verb, list(VERBS)) or '.'} {built}"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tunesmith {__version__}")
+        raise typer.Exit
+
+
+def _global_options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Receive the options that stand before a verb."""
