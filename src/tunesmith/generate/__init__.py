@@ -1,0 +1,1 @@
+"""Answers of a model: one conversation with streaming (session.py), many at once (batch.py)."""

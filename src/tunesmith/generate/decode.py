@@ -1,0 +1,136 @@
+"""Prompts in, answers out: the one call of transformers' generate, used by chat (one row) and batches (many)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import StoppingCriteria, StoppingCriteriaList
+
+from ..data.chat import ChatFormat, render
+from ..data.types import Conversation
+from ..errors import UserError
+from ..models.load import Loaded, text_tokenizer
+from .sampling import MAX_NEW_TOKENS, Sampling
+from .writer import Writer
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model is sent, and how many tokens it may answer with."""
+
+    ids: list[int]
+    room: int
+
+
+class Voice:
+    """A loaded model as something that answers: its chat format, its stop rules, its context."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.model: Any = loaded.model
+        self.tokenizer = text_tokenizer(loaded.tokenizer)
+        self.chat: ChatFormat = loaded.family.chat(self.tokenizer)
+        self.stop_ids = self.chat.stop_ids(self.tokenizer)
+        self.context = context_of(self.model.config)
+
+    def prompt(self, conversation: Conversation, sampling: Sampling) -> Prompt:
+        """Render a conversation up to where the answer begins.
+
+        Raises:
+            RecordError: the chat template refuses it.
+            UserError: it does not fit into the model's context, or leaves less than the `max_new_tokens` asked for.
+        """
+        ids = render(conversation, self.chat, self.tokenizer, open_turn=True).input_ids
+        wanted = sampling.max_new_tokens
+        if self.context is None:
+            return Prompt(ids, wanted or MAX_NEW_TOKENS)
+        room = self.context - len(ids)
+        if room < (wanted or 1):
+            asked = f" and max_new_tokens {wanted}" if wanted and room > 0 else ""
+            less = f" (at most {room} new tokens fit)" if asked else ""
+            raise UserError(
+                f"The conversation has {len(ids)} tokens{asked}, but this model sees only {self.context} in all{less}. "
+                "Nothing is dropped by itself: begin anew (/reset in the chat), or shorten what is sent."
+            )
+        return Prompt(ids, min(wanted or MAX_NEW_TOKENS, room))
+
+    def writer(self) -> Writer:
+        """Return a new writer for one answer."""
+        return Writer(self.tokenizer, self.stop_ids, self.chat.stop_texts)
+
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        writers: Sequence[Writer],
+        sampling: Sampling,
+        shown: Callable[[str], None] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Let the model answer all prompts at once, padded at the left, into the writers.
+
+        `shown` gets the text of the first row as it comes; `stop` is asked after every token.
+        """
+        pad, length = self.tokenizer.pad_id, max(len(prompt.ids) for prompt in prompts)
+        gaps = [length - len(prompt.ids) for prompt in prompts]
+        rows = [[pad] * gap + prompt.ids for gap, prompt in zip(gaps, prompts, strict=True)]
+        mask = [[0] * gap + [1] * (length - gap) for gap in gaps]
+        follow = _Follow(writers, [prompt.room for prompt in prompts], shown or (lambda text: None), stop)
+        device = self.model.device
+        seeded = sampling.seed is not None
+        with torch.random.fork_rng([device] if device.type == "cuda" else [], enabled=seeded):
+            if seeded:
+                torch.manual_seed(sampling.seed)
+            self.model.generate(
+                torch.tensor(rows, device=device),
+                attention_mask=torch.tensor(mask, device=device),
+                generation_config=sampling.config(
+                    self.model, self.stop_ids, pad, max(prompt.room for prompt in prompts)
+                ),
+                stopping_criteria=StoppingCriteriaList([follow]),
+            )
+        follow.finish()
+
+
+class _Follow(StoppingCriteria):
+    """Hands every new token to its row's writer, and ends the rows that are done."""
+
+    def __init__(
+        self,
+        writers: Sequence[Writer],
+        room: Sequence[int],
+        shown: Callable[[str], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.writers, self.room, self.shown, self.stop = writers, room, shown, stop
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        """Return for each row (B,) whether it is done."""
+        over = self.stop()
+        for number, token in enumerate(input_ids[:, -1].tolist()):
+            writer = self.writers[number]
+            self._show(number, writer.push(token))
+            if over or writer.tokens >= self.room[number]:
+                self._show(number, writer.finish("interrupted" if over else "length"))
+        return torch.tensor([writer.stopped is not None for writer in self.writers], device=input_ids.device)
+
+    def finish(self) -> None:
+        """Give out what is still held back."""
+        for number, writer in enumerate(self.writers):
+            self._show(number, writer.finish())
+
+    def _show(self, number: int, text: str) -> None:
+        if text and number == 0:
+            self.shown(text)
+
+
+def context_of(config: Any) -> int | None:
+    """Return how many positions a model sees, or None where it has no limit of its own."""
+    text = config.get_text_config()
+    length = getattr(text, "max_position_embeddings", None)
+    rope = getattr(text, "rope_parameters", None) or {}
+    if length and rope.get("rope_type") == "dynamic":  # stretches itself up to `factor` times that length
+        return int(length * rope["factor"])
+    return int(length) if length else None
