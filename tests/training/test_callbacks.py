@@ -66,9 +66,12 @@ def test_metrics_are_one_line_a_step(metrics: Metrics) -> None:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_screen(terminal: bool, metrics: Metrics) -> None:
     target = io.StringIO()
-    console = Console(file=target, force_terminal=terminal, width=120)
+    console = Console(file=target, force_terminal=terminal, width=80)
     screen = Screen(console, metrics)
-    args, state = Facts(max_steps=10), Facts(global_step=0, max_steps=10)
+    args, state = Facts(max_steps=10), Facts(global_step=0, max_steps=0)
+    metrics.on_log(args, state, None, logs={"eval_loss": 3.5})
+    screen.on_log(args, state, None, logs={"eval_loss": 3.5})  # evaluation comes before the training begins
+    state.max_steps = 10
     screen.on_train_begin(args, state, None)
     for step in (1, 10):
         state.global_step = step
@@ -79,6 +82,7 @@ def test_screen(terminal: bool, metrics: Metrics) -> None:
     screen.on_train_end(args, state, None)
     screen.close()
     shown = target.getvalue()
-    for text in ("loss 1.2500", "lr 2.0e-04", "tok/s", "GiB", "10/10"):
+    for text in ("loss 1.2500", "lr 2.0e-04", "tok/s", "GiB", "10/10", "eval 3.5000"):
         assert text in shown
     assert ("step 10/10" in shown) != terminal
+    assert "…" not in shown  # nothing is cut at 80 columns

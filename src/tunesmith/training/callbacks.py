@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from rich import progress as bars
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
 from transformers import TrainerCallback
 
 from ..runs import RunFolder
@@ -119,47 +121,42 @@ class Screen(TrainerCallback):
 
     def __init__(self, console: Console, metrics: Metrics) -> None:
         self.console, self.metrics = console, metrics
-        self._bar: bars.Progress | None = None
         self._printed = 0.0
-        if console.is_terminal:
-            self._bar = bars.Progress(
-                bars.TextColumn("[bold]train"),
-                bars.BarColumn(bar_width=None),
-                bars.MofNCompleteColumn(),
-                bars.TextColumn("{task.fields[facts]}"),
-                bars.TimeElapsedColumn(),
-                bars.TimeRemainingColumn(),
-                console=console,
-            )
+        self._bar = bars.Progress(
+            bars.TextColumn("[bold]train"),
+            bars.BarColumn(bar_width=None),
+            bars.MofNCompleteColumn(),
+            bars.TimeElapsedColumn(),
+            bars.TextColumn("left"),
+            bars.TimeRemainingColumn(),
+        )
+        self._task = self._bar.add_task("train", total=None)
+        # The numbers stand in a line of their own, so that 80 columns are enough.
+        self._live = Live(get_renderable=lambda: Group(self._bar, Text(self._facts())), console=console)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Show the bar, already at the step that a resumed run begins with."""
-        if self._bar is not None:
-            self._bar.start()
-            self._bar.add_task("train", total=state.max_steps, completed=state.global_step, facts="")
+        if self.console.is_terminal:
+            self._bar.reset(self._task, total=state.max_steps, completed=state.global_step)
+            self._live.start()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move the bar."""
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=state.global_step)
+        self._bar.update(self._task, completed=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Show loss, learning rate, tokens per second and memory."""
-        if not logs or not ("loss" in logs or "eval_loss" in logs):
-            return
-        facts = self._facts()
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], facts=facts)
+        """Where there is no terminal, print loss, learning rate, tokens per second and memory now and then."""
+        if not logs or not ("loss" in logs or "eval_loss" in logs) or self._live.is_started:
             return
         now = time.monotonic()
         if "eval_loss" in logs or now - self._printed > 5 or state.global_step >= args.max_steps:
             self._printed = now
-            self.console.print(f"step {state.global_step}/{args.max_steps}  {facts}", highlight=False, soft_wrap=True)
+            text = f"step {state.global_step}/{args.max_steps}  {self._facts()}"
+            self.console.print(text, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Take the bar away; safe to call at any time."""
-        if self._bar is not None:
-            self._bar.stop()
+        """Leave the bar on the screen as it is; safe to call at any time."""
+        self._live.stop()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Leave the finished bar on the screen."""

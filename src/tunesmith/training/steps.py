@@ -281,7 +281,8 @@ def verify(config: TrainConfig, setup: Setup, run: RunFolder) -> dict[str, Any]:
     if not config.training.verify:
         return {"verified": False}
     run.set_status("verifying", step=run.status.get("step"))
-    report = round_trip.check_in_clean_process(run.path)
+    with setup.console.status("Loading the result in a clean process ..."):
+        report = round_trip.check_in_clean_process(run.path)
     setup.say(
         f"Round trip: a clean process loaded {report['tensors']} trained tensors and {report['rows']} rows of logits; "
         f"largest difference {report['max_logit_difference']:.2g}."
