@@ -1,0 +1,10 @@
+"""The bundled tiny models and sample data, and the scripts that made them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MODEL = Path(__file__).parent / "minicpm"
+"""Folder of the nano MiniCPM, in the published layout."""
+DATA = Path(__file__).parent / "data"
+"""Folder of the sample data."""

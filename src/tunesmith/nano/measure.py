@@ -1,0 +1,85 @@
+"""Ask the nano model held-out questions: `python -m tunesmith.nano.measure [folder]` prints the share right a task."""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ..data.tokenizer import TextTokenizer
+from ..models.minicpm import MiniCPMForCausalLM
+from . import MODEL, text
+from .rows import prompt
+from .text.turns import Turn
+
+OPEN = ("story", "sentence")
+"""Tasks with many right answers, which are not measured."""
+
+
+@torch.no_grad()
+def answers(
+    model: MiniCPMForCausalLM, tokenizer: TextTokenizer, questions: list[list[Turn]], max_new_tokens: int = 48
+) -> list[str]:
+    """Answer conversations that end with a user's turn, greedily; those of one length go through the model together."""
+    prompts = [prompt(tokenizer, question) for question in questions]
+    groups: dict[int, list[int]] = defaultdict(list)
+    for number, ids in enumerate(prompts):
+        groups[len(ids)].append(number)
+    found = [""] * len(questions)
+    generate: Any = model.generate
+    for length, members in sorted(groups.items()):
+        ids_BT = torch.tensor([prompts[number] for number in members])
+        output_BT = generate(
+            ids_BT,
+            attention_mask=torch.ones_like(ids_BT),
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            pad_token_id=model.config.eos_token_id,
+        )
+        for number, ids in zip(members, output_BT[:, length:].tolist(), strict=True):
+            found[number] = tokenizer.decode(ids).strip()
+    return found
+
+
+def measure(
+    model: MiniCPMForCausalLM, tokenizer: TextTokenizer, number: int = 100, seed: int = 1
+) -> dict[str, tuple[float, str]]:
+    """Return for each task the share of exact answers to `number` held-out questions, and one wrong answer."""
+    result = {}
+    for task in text.TASKS:
+        if task in OPEN:
+            continue
+        rng = Random(f"{seed} {task}")
+        samples = [text.draw(rng, task, held_out=True) for _ in range(number)]
+        given = answers(model, tokenizer, [sample.messages[:-1] for sample in samples])
+        wrong = [(s.messages[-2]["content"], a) for s, a in zip(samples, given, strict=True) if a != s.answer.strip()]
+        result[task] = (1 - len(wrong) / number, "  ->  ".join(wrong[0]) if wrong else "")
+    return result
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Read the command line and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tunesmith.nano.measure", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=MODEL)
+    parser.add_argument("--number", type=int, default=100, help="questions a task")
+    chosen = parser.parse_args(arguments)
+    model = MiniCPMForCausalLM.from_pretrained(chosen.folder, dtype=torch.float32).eval()
+    result = measure(model, TextTokenizer.load(chosen.folder), chosen.number)
+    table = Table("task", "right", "a wrong answer")
+    for task, (share, wrong) in result.items():
+        table.add_row(task, f"{share:.0%}", wrong.replace("\n", " "))
+    mean = sum(share for share, _ in result.values()) / len(result)
+    table.add_row("mean", f"{mean:.1%}", "")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
