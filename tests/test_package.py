@@ -1,0 +1,67 @@
+"""What holds for the package as a whole: it starts fast, names no machine, and its lists of libraries agree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def heavy_modules(code: str) -> set[str]:
+    """Run `code` in a new interpreter and return which heavy libraries it has imported."""
+    heavy = "torch transformers peft tokenizers matplotlib numpy"
+    tail = f"\nimport sys; print('LOADED', *[name for name in '{heavy}'.split() if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code + tail], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+HELP = """
+import runpy, sys
+sys.argv = ["tunesmith", "--help"]
+try:
+    runpy.run_module("tunesmith", run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+
+
+def test_heavy_modules_are_noticed() -> None:
+    assert "torch" in heavy_modules("import tunesmith.ops.loss")
+
+
+@pytest.mark.parametrize("code", ["import tunesmith", HELP], ids=["import", "help"])
+def test_start_is_light(code: str) -> None:
+    assert heavy_modules(code) == set()
+
+
+def machine_paths(text: str, places: tuple[str, ...]) -> list[str]:
+    """Return the absolute paths in `text` that exist on one person's machine only."""
+    homes = r"(?<![\w.])(?:/(?:home|Users)/\w|[A-Z]:\\Users\\)[^\s'\"`]*"
+    own = "|".join(rf"(?<![\w.]){re.escape(place)}(?=[/\s'\"`]|$)[^\s'\"`]*" for place in places)
+    return re.findall(f"{homes}|{own}", text)
+
+
+def test_no_machine_paths() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], check=False, cwd=ROOT, capture_output=True, text=True
+    )
+    names = (
+        listed.stdout.splitlines() if listed.returncode == 0 else [str(p.relative_to(ROOT)) for p in ROOT.rglob("*.*")]
+    )
+    places = tuple(place for place in {str(ROOT), str(Path.home())} if len(place) > 1)
+    assert machine_paths(f"see {ROOT}/src", places)
+    assert machine_paths("/ho" + "me/jo/x C:\\Us" + "ers\\jo", places)
+    assert not machine_paths("data/home/x /usr/bin", places)
+    found = {}
+    for name in names:
+        file = ROOT / name
+        if file.is_file() and file.suffix in {".py", ".md", ".toml", ".txt", ".yaml", ".json", ".jsonl", ".cfg", ""}:
+            paths = machine_paths(file.read_text("utf-8", errors="replace"), places)
+            found.update({name: paths} if paths else {})
+    assert not found, f"paths of one machine: {found}"
