@@ -1,0 +1,18 @@
+"""The benchmark harness still runs, and its sides compute the same losses (it ends with an error if not)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_sides_do_the_same_work() -> None:
+    options = ["--case", "nano-minicpm", "--repeats", "1", "--steps", "3", "--threads", "2"]
+    command = [sys.executable, str(ROOT / "bench" / "step.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Largest difference of a step's loss" in done.stdout
+    assert "written to" not in done.stdout
