@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -52,7 +52,7 @@ class Case:
 
 CASES = (
     Case("nano-minicpm", "the bundled model, 5,400 words", steps=60, warm=10),
-    Case("minicpm-100m", "random weights, 12 layers of width 512, MiniCPM-2B's 122,753 words", steps=7, warm=2),
+    Case("minicpm-100m", "random weights, 12 layers of width 512, MiniCPM-2B's 122,753 words", steps=6, warm=1),
 )
 
 
@@ -91,6 +91,7 @@ def make_model(case: Case, folder: Path) -> str:
     if case.name == "nano-minicpm":
         return case.name
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from tunesmith.models.minicpm import MiniCPMConfig, MiniCPMForCausalLM
 
@@ -106,6 +107,7 @@ def make_model(case: Case, folder: Path) -> str:
         scale_depth=1.4,
         dim_model_base=256,
     )
+    disable_progress_bar()
     torch.manual_seed(SEED)
     MiniCPMForCausalLM(config).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
@@ -338,22 +340,24 @@ def main() -> None:
     parser.add_argument("--case", choices=[case.name for case in CASES], action="append", help="only this one")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--steps", type=int, help="only so many, to try the harness; nothing is written")
     parser.add_argument("--no-write", action="store_true", help="print the section instead of writing it")
     options = parser.parse_args()
     if options.job:
         return child(options.job)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     where = (
-        f"{date.today()}; {machine()}; Python {platform.python_version()}, tunesmith {__version__}, {versions}; {options.threads} threads, "
-        f"float32; load of the machine before the start {os.getloadavg()[0]:.1f}. Command: `python bench/step.py --repeats {options.repeats} --threads {options.threads}`."
+        f"{date.today()}; {machine()}; Python {platform.python_version()}, tunesmith {__version__}, {versions}; threads: "
+        f"{options.threads}; float32; load of the machine before the start {os.getloadavg()[0]:.1f}. Command: `python bench/step.py --repeats {options.repeats} --threads {options.threads}`."
     )
     lines = ["## Training step against the plain recipe", "", where, ""]
     with tempfile.TemporaryDirectory(prefix="tunesmith-bench-") as name:
         for case in CASES:
             if not options.case or case.name in options.case:
-                lines += compare(case, Path(name) / case.name, options.repeats, options.threads)
+                chosen = replace(case, steps=options.steps, warm=1) if options.steps else case
+                lines += compare(chosen, Path(name) / case.name, options.repeats, options.threads)
     print("\n".join(lines))
-    if not options.no_write and not options.case:
+    if not (options.no_write or options.case or options.steps):
         before, _, rest = REPORT.read_text("utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         REPORT.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"{END}{after}", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -115,6 +116,7 @@ def test_guide_runs(tmp_path: Path) -> None:
     (tmp_path / "my.json").write_text(data, "utf-8")
     (tmp_path / "my.yaml").write_text(settings, "utf-8")
     command = [sys.executable, "-m", "tunesmith", "train", "my.yaml", "training.steps=2", "training.verify=false"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    where = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, cwd=tmp_path, env=where, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "mine" / "adapter" / "adapter_config.json").is_file()
