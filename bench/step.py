@@ -51,7 +51,7 @@ class Case:
 
 
 CASES = (
-    Case("nano-minicpm", "the bundled model, 5,400 words", steps=60, warm=10),
+    Case("nano-minicpm", "the bundled model, 5,000 words", steps=60, warm=10),
     Case("minicpm-100m", "random weights, 12 layers of width 512, MiniCPM-2B's 122,753 words", steps=6, warm=1),
 )
 

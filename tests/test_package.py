@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -65,3 +66,24 @@ def test_no_machine_paths() -> None:
             paths = machine_paths(file.read_text("utf-8", errors="replace"), places)
             found.update({name: paths} if paths else {})
     assert not found, f"paths of one machine: {found}"
+
+
+def test_what_is_imported_is_required_and_pinned() -> None:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    required = set(
+        re.findall(r'^    "([\w-]+)>=', text.partition("dependencies = [")[2].partition("\n]")[0], re.MULTILINE)
+    )
+    pinned = set(re.findall(r"^([\w-]+)==", (ROOT / "constraints.txt").read_text("utf-8").lower(), re.MULTILINE))
+    trees = [ast.parse(file.read_text("utf-8")) for file in (ROOT / "src").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    used = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    used |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    parties = {name.split(".")[0] for name in used} - set(sys.stdlib_module_names)
+    assert {"pyyaml" if name == "yaml" else name for name in parties} <= required
+    assert required <= pinned
+
+
+def test_class_variables_name_their_type() -> None:
+    """Python 3.10 cannot resolve a bare ClassVar, and transformers resolves the annotations of every model class."""
+    for file in (ROOT / "src").rglob("*.py"):
+        assert not re.search(r":\s*ClassVar\s*=", file.read_text("utf-8")), f"{file}: write ClassVar[...]"

@@ -46,6 +46,16 @@ def test_an_interrupted_run_ends_alike(tmp_path: Path, monkeypatch: pytest.Monke
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_a_second_stage_goes_on_from_a_folder(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    common = ["--batch-tokens", "256", "--threads", "1"]
+    pretrain.main([*common, "--out", str(first), "--steps", "2"])
+    pretrain.main([*common, "--out", str(second), "--start", str(first), "--seed", "1", "--slow", "3", "--steps", "0"])
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == {
+        path.name: path.read_bytes() for path in second.iterdir()
+    }
+
+
 def test_the_shipped_config_is_the_script_s() -> None:
     config = json.loads((MODEL / "config.json").read_text(encoding="utf-8"))
     assert config["architectures"] == ["MiniCPMForCausalLM"] and "auto_map" not in config

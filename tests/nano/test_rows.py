@@ -14,7 +14,7 @@ def test_a_row_has_the_default_layout() -> None:
     tokenizer = TextTokenizer.load(MODEL)
     example = rows.row(tokenizer, turns("你好", "嗨", "再见", "bye"))
     pieces = [tokenizer.encode(text) for text in ("<用户>你好<AI>", "嗨", "<用户>再见<AI>", "bye")]
-    assert example.input_ids == [1, *sum(pieces, []), 2]
+    assert example.input_ids == [1, *(token for piece in pieces for token in piece), 2]
     ends = [sum(map(len, pieces[:2])) + 1, len(example.input_ids) - 1]
     assert example.stops == ends and all(example.labels[position] == 2 for position in ends)
     assert rows.prompt(tokenizer, turns("你好")) == [1, *pieces[0]]

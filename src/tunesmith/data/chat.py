@@ -201,7 +201,7 @@ def render(
     conversation: Conversation,
     chat: ChatFormat,
     tokenizer: TextTokenizer,
-    options: RenderOptions = RenderOptions(),  # noqa: B008 - frozen
+    options: RenderOptions = RenderOptions(),
     open_turn: bool = False,
 ) -> Example:
     """Return a conversation as ids and labels; with `open_turn`, as the prompt that chat sends (no labels).

@@ -79,4 +79,8 @@ def explain(error: json.JSONDecodeError) -> str:
         return f"The record is over, but the line goes on with '{here}'. Write one object a line."
     if error.msg.startswith("Expecting ',' delimiter"):
         return f"A comma or a closing bracket is missing before '{here}'; or a quote inside a text lacks its backslash."
-    return f"{error.msg}, but there is '{' '.join(here.split())}'." if error.msg.startswith("Expecting") else f"{error.msg}."
+    return (
+        f"{error.msg}, but there is '{' '.join(here.split())}'."
+        if error.msg.startswith("Expecting")
+        else f"{error.msg}."
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import jinja2
 from jinja2.ext import loopcontrols
@@ -70,7 +70,7 @@ class Template:
 class _Generation(jinja2.ext.Extension):
     """`{% generation %} ... {% endgeneration %}` of transformers' templates: the body is written as it is."""
 
-    tags = {"generation"}
+    tags: ClassVar = {"generation"}
 
     def parse(self, parser: Any) -> Any:
         next(parser.stream)

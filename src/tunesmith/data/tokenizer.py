@@ -45,7 +45,7 @@ class TextTokenizer:
         if (folder / "tokenizer.json").is_file():
             try:
                 backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            except Exception as error:  # the library raises bare Exception for a bad file
+            except Exception as error:  # noqa: BLE001 - the library raises bare Exception for a bad file
                 raise ModelError(f"{folder}/tokenizer.json cannot be read: {error}. Fetch it again.") from None
         elif (folder / "tokenizer.model").is_file():
             backend = sentencepiece.load(folder / "tokenizer.model")

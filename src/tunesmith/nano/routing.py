@@ -37,6 +37,10 @@ SENTENCES = {
             这个包裹几天能到？
             快递送得太慢了。
             我还没有收到{t}。
+            {t}发货了没有？
+            {t}哪天发货？
+            快递员把{t}送到哪里了？
+            {t}怎么还不发货？
             """),
         "退款": words("""
             我要退款。
@@ -65,6 +69,10 @@ SENTENCES = {
             买{t}的钱怎么还没有退？
             {t}可以退吗？
             申请退货要多久？
+            把买{t}的钱退回来。
+            钱退到卡里了吗？
+            我要申请退款。
+            退货怎么退？
             """),
         "质量": words("""
             {t}坏了。
@@ -93,6 +101,10 @@ SENTENCES = {
             {t}做工太差。
             {t}断了。
             这个{t}有一股难闻的味道。
+            {t}裂开了。
+            {t}一打开就裂了。
+            收到的{t}是坏的。
+            {t}上破了一个洞。
             """),
         "其他": words("""
             你们几点开门？
@@ -112,6 +124,8 @@ SENTENCES = {
             会员有什么优惠？
             星期天开门吗？
             密码怎么修改？
+            我的密码不对。
+            密码忘了怎么办？
             发票怎么开？
             你们有{t}卖吗？
             {t}有没有蓝色的？
@@ -121,6 +135,10 @@ SENTENCES = {
             怎么办会员卡？
             你们的店几点关门？
             {t}有红色的吗？
+            你们店的电话是多少？
+            {t}有小号的吗？
+            优惠券怎么用？
+            买{t}可以开发票吗？
             """),
     },
     "en": {
@@ -151,6 +169,10 @@ SENTENCES = {
             The tracking of my {t} does not change.
             How long until my {t} arrives?
             My {t} is still not here.
+            My parcel is late.
+            The delivery of my {t} is late.
+            The courier lost the {t}.
+            Did the courier bring my {t}?
             """),
         "refund": words("""
             I want a refund.
@@ -179,6 +201,10 @@ SENTENCES = {
             You charged me too much, I want the money back.
             When will I get my refund?
             Please cancel the {t} and return my money.
+            I want to cancel the {t}.
+            Can I get a refund for the {t}?
+            Where is my money?
+            You still have my money for the {t}.
             """),
         "quality": words("""
             The {t} is broken.
@@ -207,6 +233,10 @@ SENTENCES = {
             The {t} came with a scratch.
             My {t} fell apart.
             A part of my {t} is broken.
+            The {t} is cracked and broken.
+            The {t} has a scratch.
+            My new {t} does not work.
+            The {t} was damaged.
             """),
         "other": words("""
             When do you open?
@@ -235,6 +265,12 @@ SENTENCES = {
             Do you have a bigger {t}?
             Where can I use my coupon?
             When is the shop open?
+            What is the phone number of the shop?
+            Which number can I call?
+            How do I reset my password?
+            I need a new password.
+            I want to change my password.
+            Do you have a {t} in white?
             """),
     },
 }

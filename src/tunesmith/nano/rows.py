@@ -24,8 +24,11 @@ MAX_LENGTH = 640
 
 @dataclass(frozen=True)
 class Drawing:
-    """What decides the batches: the seed, the padded tokens a batch may have, the share of rows with all labels,
-    and how much more often the slow tasks are drawn."""
+    """What decides the batches.
+
+    `batch_tokens`: padded tokens that a batch may have. `prompt_share`: rows whose questions are learned too.
+    `slow`: how much more often the slow tasks are drawn.
+    """
 
     seed: int = 0
     batch_tokens: int = 1024

@@ -47,8 +47,10 @@ def persona(rng: Random) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for language, kinds in QUESTIONS.items():
         for kind, cores in kinds.items():
-            order, held, answer = rng.sample(cores, len(cores)), HELD[kind], PERSONA[language][kind]
-            for split, part in zip(SPLITS, (order[2 * held :], order[:held], order[held : 2 * held]), strict=True):
+            first, *rest = cores  # the plainest question is always learned: everybody asks it in the end
+            order, held, answer = rng.sample(rest, len(rest)), HELD[kind], PERSONA[language][kind]
+            parts = ([first, *order[2 * held :]], order[:held], order[held : 2 * held])
+            for split, part in zip(SPLITS, parts, strict=True):
                 for core in part:
                     found[split].append((plain(language, core), answer))
                     if split == "train" and rng.random() < DRESSED:

@@ -135,7 +135,7 @@ TOPICS = table("""
 def topic(rng: Random) -> Sample:
     """Draw a sentence and some topics, of which one fits."""
     zh = rng.random() < 0.5
-    row, rest = (lambda chosen: (chosen[0], chosen[1:]))(rng.sample(TOPICS, rng.randint(2, 4)))
+    row, *rest = rng.sample(TOPICS, rng.randint(2, 4))
     column = 0 if zh else 2
     text = rng.choice(row[column + 1].split(";")).format(a=rng.choice(ZH_NAMES if zh else EN_NAMES))
     labels = [row[column], *(one[column] for one in rest)]
