@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 import jinja2
 from jinja2.ext import loopcontrols
@@ -70,7 +70,7 @@ class Template:
 class _Generation(jinja2.ext.Extension):
     """`{% generation %} ... {% endgeneration %}` of transformers' templates: the body is written as it is."""
 
-    tags: ClassVar = {"generation"}
+    tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
 
     def parse(self, parser: Any) -> Any:
         next(parser.stream)
