@@ -48,7 +48,7 @@ class MiniCPMConfig(PreTrainedConfig):
     """
 
     model_type = "minicpm"
-    keys_to_ignore_at_inference: ClassVar = ["past_key_values"]
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
     base_model_tp_plan = granite.GraniteConfig.base_model_tp_plan
     base_model_pp_plan = granite.GraniteConfig.base_model_pp_plan
 
@@ -248,8 +248,8 @@ class MiniCPMPreTrainedModel(granite.GranitePreTrainedModel):
 
     config: MiniCPMConfig
     config_class = MiniCPMConfig
-    _no_split_modules: ClassVar = ["MiniCPMDecoderLayer"]
-    _can_record_outputs: ClassVar = {"hidden_states": MiniCPMDecoderLayer, "attentions": MiniCPMAttention}
+    _no_split_modules: ClassVar[list[str]] = ["MiniCPMDecoderLayer"]
+    _can_record_outputs: ClassVar[dict[str, Any]] = {"hidden_states": MiniCPMDecoderLayer, "attentions": MiniCPMAttention}
 
 
 class MiniCPMModel(MiniCPMPreTrainedModel, granite.GraniteModel):
