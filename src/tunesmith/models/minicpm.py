@@ -249,7 +249,10 @@ class MiniCPMPreTrainedModel(granite.GranitePreTrainedModel):
     config: MiniCPMConfig
     config_class = MiniCPMConfig
     _no_split_modules: ClassVar[list[str]] = ["MiniCPMDecoderLayer"]
-    _can_record_outputs: ClassVar[dict[str, Any]] = {"hidden_states": MiniCPMDecoderLayer, "attentions": MiniCPMAttention}
+    _can_record_outputs: ClassVar[dict[str, Any]] = {
+        "hidden_states": MiniCPMDecoderLayer,
+        "attentions": MiniCPMAttention,
+    }
 
 
 class MiniCPMModel(MiniCPMPreTrainedModel, granite.GraniteModel):
