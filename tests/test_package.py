@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,13 +49,20 @@ def machine_paths(text: str, places: tuple[str, ...]) -> list[str]:
     return re.findall(f"{homes}|{own}", text)
 
 
+def project_files() -> list[str]:
+    """Return what git tracks or would track; without git, what lies in no hidden or generated folder."""
+    if shutil.which("git") and (ROOT / ".git").exists():
+        command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+        if listed.returncode == 0:
+            return listed.stdout.splitlines()
+    files = [file.relative_to(ROOT) for file in ROOT.rglob("*") if file.is_file()]
+    return [str(file) for file in files if file.parts[0][0] != "." and file.parts[0] not in {"runs", "build", "dist"}]
+
+
 def test_no_machine_paths() -> None:
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], check=False, cwd=ROOT, capture_output=True, text=True
-    )
-    names = (
-        listed.stdout.splitlines() if listed.returncode == 0 else [str(p.relative_to(ROOT)) for p in ROOT.rglob("*.*")]
-    )
+    names = project_files()
+    assert "README.md" in names
     places = tuple(place for place in {str(ROOT), str(Path.home())} if len(place) > 1)
     assert machine_paths(f"see {ROOT}/src", places)
     assert machine_paths("/ho" + "me/jo/x C:\\Us" + "ers\\jo", places)

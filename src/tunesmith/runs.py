@@ -26,9 +26,9 @@ CONFIG, STATUS, METRICS, ENVIRONMENT, DATA = (
 PACKAGES = ("tunesmith", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy")
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable (fsync of the folder itself)."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, durable (fsync)."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -47,7 +47,7 @@ def replacing(path: Path) -> Iterator[IO[str]]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_json(path: Path, content: Any) -> None:

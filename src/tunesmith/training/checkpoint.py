@@ -8,13 +8,12 @@ the one before it is taken.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import CheckpointError, MachineError
-from ..runs import read_json, sync_folder, write_json
+from ..runs import read_json, sync, write_json
 
 PREFIX, MANIFEST = "checkpoint-", "manifest.json"
 
@@ -38,14 +37,14 @@ def write(parent: Path, name: str, fill: Callable[[Path], None]) -> Path:
         manifest = {}
         for file in sorted(path for path in aside.rglob("*") if path.is_file()):
             file.chmod(0o644)
-            digest = _sync_and_hash(file)
-            manifest[str(file.relative_to(aside))] = {"bytes": file.stat().st_size, "sha256": digest}
+            sync(file)
+            manifest[str(file.relative_to(aside))] = {"bytes": file.stat().st_size, "sha256": _hash(file)}
         write_json(aside / MANIFEST, {"files": manifest})
         for folder in [path for path in aside.rglob("*") if path.is_dir()]:
-            sync_folder(folder)
+            sync(folder)
         _remove(parent / name)
         aside.rename(parent / name)
-        sync_folder(parent)
+        sync(parent)
     except Exception as error:
         shutil.rmtree(aside, ignore_errors=True)
         # safetensors and torch report a full disk in their own words and types
@@ -141,12 +140,3 @@ def _hash(file: Path) -> str:
         while block := stream.read(2**20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _sync_and_hash(file: Path) -> str:
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    return _hash(file)
