@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith import config
-from tunesmith.models.locate import BUNDLED
+from tunesmith.locate import BUNDLED
 from tunesmith.nano.demo import CONFIG
 from tunesmith.training.run import train
 from tunesmith.training.settings import TrainConfig

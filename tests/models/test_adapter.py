@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tunesmith import locate as locate_module
 from tunesmith.errors import AdapterError
-from tunesmith.models import locate as locate_module
 from tunesmith.models.load import load, load_model
 from tunesmith.models.weights import IDENTITY, write_adapter_identity
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import AdapterError, ModelError
+from ..locate import locate
 from .files import Stored, check_file, load_torch, opened, read_object, tensors_of
-from .locate import locate
 from .weights import IDENTITY, fingerprint, identity_of, one_line
 
 if TYPE_CHECKING:

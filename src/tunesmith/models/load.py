@@ -12,13 +12,13 @@ from transformers import PreTrainedTokenizerFast
 
 from ..data.tokenizer import TextTokenizer
 from ..errors import AdapterError, ConfigError, MachineError, ModelError
+from ..locate import locate
 from ..runs import CONFIG as RUN_CONFIG
 from ..runs import STATUS as RUN_STATUS
 from .adapter import CONFIG as ADAPTER_CONFIG
 from .adapter import apply_adapter, base_of, check_base
 from .family import family_of
 from .files import read_config, stored_dtype, stored_tensors
-from .locate import locate
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .. import lookup
-from ..errors import ModelError
+from . import lookup
+from .errors import ModelError
 
-_NANO = Path(__file__).parent.parent / "nano"
+_NANO = Path(__file__).parent / "nano"
 BUNDLED = {"nano-minicpm": _NANO / "minicpm", "nano": _NANO / "minicpm"}
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith import locate as module
 from tunesmith.errors import ModelError
-from tunesmith.models import locate as module
-from tunesmith.models.locate import locate
+from tunesmith.locate import locate
 
 
 @pytest.fixture
