@@ -129,14 +129,15 @@ def test_folder(tmp_path: Path) -> None:
         (b"PK\x03\x04abc", "ZIP"),
         (b"PAR1abc", "Parquet"),
         (b"[\x00\x01\x02", "binary"),
-        ('[{"a": 1}]'.encode("utf-16"), "UTF-16"),
+        (b"\x7fELF\x00\x01", "binary"),
         (
             "instruction,input,output\n你好,,你好\n".encode(),
             r"line 1, column 1: .*begins with 'instruction,input,output'",
         ),
         (b"\n\n'text'", r"line 3, column 1"),
-        ('[\n{"a": "你好"},\n{"a": "再见"}]'.encode("gb18030"), r"line 2: it is not UTF-8"),
-        ('{"a": "x"}\n{"a": "再见"}\n'.encode("gb18030"), r"line 2: it is not UTF-8"),
+        (b"BZh91AY&SY", "bunzip2"),
+        (b"x" * 257 + b"ustar\x0000", "tar archive"),
+        ('{"a": "x"}\n{"a": "再见了"}\n'.encode().replace("见".encode(), b"\xe8\xa7"), r"line 2: it is not UTF-8"),
         ('[{"a": "好"}]'.encode()[:9], r"line 1: it is not UTF-8"),
     ],
 )
