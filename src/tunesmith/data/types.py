@@ -1,6 +1,6 @@
 """The types that a training sample passes through, in order. Read this first.
 
-record -> Conversation -> Example -> Batch
+record -> Conversation -> Example (-> Pack) -> Batch
 """
 
 from __future__ import annotations
@@ -30,19 +30,47 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn: who speaks (`system`, `user`, `assistant`, `tool`), the text, and whether an answer is learned."""
+    """One turn: who speaks (`system`, `user`, `assistant`, `tool`), the text, and whether an answer is learned.
+
+    `calls`: the tools that an assistant's message calls, as a JSON text: `{"name": ..., "arguments": {...}}` or a list
+    of these; empty where it calls none. `content` may then be empty.
+    """
 
     role: str
     content: str
     train: bool = True
+    calls: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """A picture of a conversation: the text in a message that stands for it, and its file.
+
+    `mark` occurs exactly once in the contents of the conversation; `path` is absolute, or relative to where the
+    program runs, no longer to the data file.
+    """
+
+    mark: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One record, whatever format it came in."""
+    """One record, whatever format it came in.
+
+    `text`: a plain text that is learned whole, without any chat layout; `messages` is then empty.
+    `tools`: descriptions of the tools that may be called, as the text of a JSON list; empty where there are none.
+    `rejected`: preference data: the worse answer in place of the last message. `liked`: preference data of single
+    answers: whether the last message is a good one. None stands for data that is not preference data.
+    """
 
     messages: tuple[Message, ...]
     origin: Origin | None = None
+    text: str | None = None
+    tools: str = ""
+    images: tuple[ImageRef, ...] = ()
+    rejected: Message | None = None
+    liked: bool | None = None
 
 
 @dataclass(slots=True)
@@ -51,7 +79,8 @@ class Example:
 
     `labels` is aligned with `input_ids`: `labels[t]` is what position t-1 must predict, or IGNORE. A label may differ
     from the input at its place: where a turn's end is taught without a token in the history, the label is the stop
-    token while the input goes on. `cut` counts the tokens that did not fit into `max_length`.
+    token while the input goes on. `cut` counts the tokens that did not fit into `max_length`, `cut_labels` those that
+    were to be learned.
     """
 
     input_ids: list[int]
@@ -60,16 +89,33 @@ class Example:
     cut: int = 0
     stops: list[int] = field(default_factory=list)
     """Positions whose label is a stop token."""
+    cut_labels: int = 0
+    weight: float = 1.0
+    """What the loss of each label is multiplied by."""
 
     @property
     def label_count(self) -> int:
         """How many positions are learned from."""
-        return sum(label != IGNORE for label in self.labels)
+        return len(self.labels) - self.labels.count(IGNORE)
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Examples that share a row; each is a segment of it, and segments never see each other."""
+
+    examples: tuple[Example, ...]
 
 
 class Batch(TypedDict, total=False):
-    """Exactly the arguments of the model's forward: each (B, T) int64; mask 1 = token, 0 = padding."""
+    """Exactly the arguments of the training objective's forward: each (B, T), int64 but for `weights`.
+
+    `attention_mask`: 0 = padding; otherwise the number of the segment that a token belongs to, counted from 1 in each
+    row. Rows of one example hold 0 and 1. `position_ids`: only where rows are packs; begin again at 0 in each segment
+    (0 on padding). `weights`: float32, what the loss of each label is multiplied by; only where one is not 1.
+    """
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
     labels: torch.Tensor
+    position_ids: torch.Tensor
+    weights: torch.Tensor

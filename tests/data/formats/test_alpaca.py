@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tunesmith.data.formats.alpaca import matches, parse
-from tunesmith.data.types import Message, Origin
+from tunesmith.data.types import ImageRef, Message, Origin
 from tunesmith.errors import RecordError
 
 ORIGIN = Origin("tasks.json", 0, 2)
@@ -80,7 +81,10 @@ def test_system_and_history() -> None:
         ({"history": [["a", None]]}, "history[0][1]", "it is null, not a text"),
         ({"history": [["a", "A"], ["b", " "]]}, "history[1][1]", "a turn without an answer"),
         ({"history": [["", "b"]]}, "history[0][0]", "a turn without a question"),
-        ({"images": ["a.jpg"]}, "images", "it holds pictures"),
+        ({"image": "a.jpg"}, "image", "Rename it to 'images'"),
+        ({"images": ["a.jpg"]}, "images", "there are 1 pictures, but '<image>' stands 0 times"),
+        ({"tools": "{}"}, "tools", "it is an object, not a list of tools"),
+        ({"system_prompt": "a"}, "system_prompt", "it holds a system text"),
         ({"label": True}, "label", "preference data"),
         ({"output": ..., "chosen": "a", "rejected": "b"}, "chosen", "preference data"),
     ],
@@ -93,6 +97,20 @@ def test_faults_are_named(change: dict[str, Any], field: str, words: str) -> Non
     assert words in str(caught.value)
 
 
+def test_tools_and_pictures(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    record = {"instruction": "What is it?", "input": "<image>", "output": "A.", "images": ["a.jpg"], "tools": "[{}]"}
+    found = parse(record, Origin(str(tmp_path / "x.json"), 0))
+    assert found.messages[0].content == "What is it?\n<image_00>" and found.tools == "[{}]"
+    assert found.images == (ImageRef("<image_00>", str(tmp_path / "a.jpg")),)
+
+
+def test_empty_cells_of_a_table_count_as_absent() -> None:
+    empty = dict.fromkeys(("input", "system", "history", "images", "tools", "image", "label"), "")
+    assert turns(instruction="a", output="b", **empty) == [("user", "a"), ("assistant", "b")]
+
+
 def test_matches() -> None:
     assert matches({"instruction": "a"}) and matches({"instrution": "a", "output": "b"})
     assert not any(map(matches, ({"messages": []}, {"input": "a", "output": "b"}, {}, [], None)))
+    assert not matches({"instruction": "a", "chosen": "b", "rejected": "c"})

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tunesmith.data.formats._fields import closest, filled, kind, text_of
+from tunesmith.data.formats._fields import (
+    closest,
+    empty,
+    filled,
+    has,
+    is_preference,
+    kind,
+    present,
+    refuse_misspelt,
+    refuse_unread,
+    text_of,
+    verdict,
+)
 from tunesmith.data.types import Origin
 from tunesmith.errors import RecordError
 
@@ -37,3 +51,61 @@ def test_closest() -> None:
         None,
         None,
     ]
+
+
+def test_present() -> None:
+    assert present({"a": ""}, "a", ORIGIN, "nothing") == ""
+    with pytest.raises(RecordError, match=r"'a': it is missing: nothing. The record has the fields 'b'"):
+        present({"b": 1}, "a", ORIGIN, "nothing")
+    with pytest.raises(RecordError, match="it is null: nothing"):
+        present({"a": None}, "a", ORIGIN, "nothing")
+
+
+def test_empty() -> None:
+    assert all(map(empty, (None, "", [], {}))) and not any(map(empty, (0, False, " ", [0])))
+
+
+def test_misspelt_names() -> None:
+    known = ("instruction", "input")
+    assert has({"instrution": 1}, "instruction", known) and not has({"inst": 1}, "instruction", known)
+    assert not has([], "instruction", known)
+    refuse_misspelt({"instruction": "a", "instructions": "b", "inputs": None, "x": "y"}, known, ORIGIN)
+    with pytest.raises(RecordError, match="'inputs': there is no such field, and 'input' is missing. Rename"):
+        refuse_misspelt({"inputs": "a"}, known, ORIGIN)
+
+
+@pytest.mark.parametrize(
+    ("record", "found"),
+    [
+        ({"chosen": "a", "rejected": "b"}, True),
+        ({"choosen": "a"}, True),
+        ({"chosen": "", "rejected": None}, False),
+        ({"messages": [], "label": True}, True),
+        ({"prompt": "a", "completion": "b", "label": "False "}, True),
+        ({"messages": [], "kto_tag": False}, True),
+        ({"messages": [], "label": "neutral"}, False),
+        ({"messages": [], "label": 1}, False),
+        ({"sentence1": "a", "sentence2": "b", "label": True}, False),
+        ("chosen", False),
+    ],
+)
+def test_is_preference(record: Any, found: bool) -> None:
+    assert is_preference(record) is found
+
+
+def test_verdict() -> None:
+    assert [verdict({"label": value}) for value in (True, "FALSE", 1, "yes", None)] == [
+        ("label", True),
+        ("label", False),
+        None,
+        None,
+        None,
+    ]
+    assert verdict({"label": "", "kto_tag": "true"}) == ("kto_tag", True)
+
+
+def test_unread_fields() -> None:
+    refuse_unread({"images": [], "tools": "[]", "label": "x", "image": ["a"]}, ORIGIN, "image")
+    for record in ({"images": ["a"]}, {"functions": [1]}, {"chosen": "a"}, {"label": True}, {"kto_tag": False}):
+        with pytest.raises(RecordError):
+            refuse_unread(record, ORIGIN)

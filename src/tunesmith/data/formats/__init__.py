@@ -33,8 +33,8 @@ def detect(records: list[Any], source: str = "the data") -> ModuleType:
     most = max((len(numbers) for numbers in fits.values()), default=0)
     best = [name for name, numbers in fits.items() if len(numbers) == most]
     if not best:
-        shapes = " ".join(f"{name}: {_shape(module)}" for name, module in formats.items())
-        raise DataError(f"{source}: no format fits its records. {_found(seen)} Formats known: {shapes}")
+        shapes = "".join(f"\n  {name}: {_shape(module)}" for name, module in formats.items())
+        raise DataError(f"{source}: no format fits its records. {_found(seen)} Formats known:{shapes}")
     if len(best) == 1 and all(set(numbers) <= set(fits[best[0]]) for numbers in fits.values()):
         return formats[best[0]]
     if len(best) > 1 and all(fits[name] == fits[best[0]] for name in best):

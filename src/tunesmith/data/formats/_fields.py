@@ -15,9 +15,16 @@ _UNREAD = {
     "videos": "videos",
     "audios": "sounds",
     "tools": "tool descriptions",
+    "functions": "tool descriptions",
+    "system_prompt": "a system text",
     "chosen": "preference data",
     "rejected": "preference data",
 }
+TURNS = ("messages", "conversations", "instruction", "chosen", "rejected")
+"""Fields that decide about a record's format, whatever else it holds: `text` beside `messages` is only a copy."""
+_JUDGED = ("messages", "conversations", "instruction", "prompt", "question", "query")
+"""Beside these, a true or false `label` says whether the answer is a good one."""
+_WORDS = {True: True, False: False, "true": True, "false": False}
 
 
 def text_of(value: Any, field: str, origin: Origin) -> str:
@@ -52,25 +59,55 @@ def filled(value: Any, field: str, origin: Origin, what: str) -> str:
     return text
 
 
+def present(record: dict[str, Any], field: str, origin: Origin, what: str) -> Any:
+    """Return a field's value, which must not be missing or null; `what` says what the record lacks otherwise.
+
+    Raises:
+        RecordError: names the fields that the record has instead.
+    """
+    value = record.get(field)
+    if value is None and field in record:
+        raise RecordError(origin, field, f"it is null: {what}.", "Fill it in, or remove the record.")
+    if value is None:
+        keys = ", ".join(repr(str(key)) for key in list(record)[:8]) or "none"
+        reason = f"it is missing: {what}. The record has the fields {keys}."
+        raise RecordError(origin, field, reason, "Add it, or remove the record: all records of a file have one format.")
+    return value
+
+
+def empty(value: Any) -> bool:
+    """Tell whether a value stands for a field that is left out: null, an empty text (CSV), list or object."""
+    return value is None or (isinstance(value, (str, list, dict)) and not value)
+
+
 def kind(value: Any) -> str:
     """Return what a JSON value is, in words."""
     names = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
     return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
-def refuse_unread(record: dict[str, Any], origin: Origin) -> None:
-    """Check that a record holds nothing that changes its meaning and that the text formats do not read.
+def refuse_unread(record: dict[str, Any], origin: Origin, *read: str) -> None:
+    """Check that a record holds nothing that changes its meaning and that its format does not read.
+
+    `read` are those of the fields in question that the format does read.
 
     Raises:
         RecordError: pictures, tools, or preferences; leaving them out without a word would train something else.
     """
     for field, what in _UNREAD.items():
-        if record.get(field):
+        if field in record and field not in read and not empty(record[field]) and record[field] != "[]":
             reason = f"it holds {what}, which this format does not read."
-            raise RecordError(origin, field, reason, "Remove the field if the text alone is meant.")
-    if isinstance(record.get("label"), bool):
-        reason = "it marks preference data: answers labelled false must not be learned."
-        raise RecordError(origin, "label", reason, "Keep the records labelled true, and remove the field.")
+            mend = "Remove the field if the text alone is meant."
+            if field in ("chosen", "rejected"):
+                mend = "Choose the format 'preference', or remove the field."
+            elif field == "image" and "images" in read:
+                mend = "Write a list of paths into 'images', or remove the field if the text alone is meant."
+            raise RecordError(origin, field, reason, mend)
+    for field in ("label", "kto_tag"):
+        if field not in read and isinstance(record.get(field), bool):
+            reason = "it marks preference data: answers labelled false must not be learned."
+            mend = "Choose the format 'preference', or keep the records labelled true and remove the field."
+            raise RecordError(origin, field, reason, mend)
 
 
 def refuse_misspelt(record: dict[str, Any], known: tuple[str, ...], origin: Origin) -> None:
@@ -79,14 +116,41 @@ def refuse_misspelt(record: dict[str, Any], known: tuple[str, ...], origin: Orig
     Raises:
         RecordError: names the misspelt field and the right name.
     """
-    for field in record:
-        meant = closest(field, known) if field not in known else None
+    for field, value in record.items():
+        meant = closest(field, known) if field not in known and not empty(value) else None
         if meant is not None and meant not in record:
             reason = f"there is no such field, and '{meant}' is missing."
             raise RecordError(origin, field, reason, f"Rename it to '{meant}'.")
 
 
+def has(record: Any, field: str, known: tuple[str, ...]) -> bool:
+    """Tell whether a record has the field, or a misspelt name of it: it is to get the message that says so."""
+    return isinstance(record, dict) and (field in record or any(closest(key, known) == field for key in record))
+
+
+def is_preference(record: Any) -> bool:
+    """Tell whether a record says which answers are good: `chosen` and `rejected`, or a true or false `label`."""
+    if not isinstance(record, dict):
+        return False
+    answers = ("chosen", "rejected")
+    if any(closest(key, answers) and not empty(value) for key, value in record.items()):
+        return True
+    return verdict(record) is not None and any(name in record for name in _JUDGED)
+
+
+def verdict(record: dict[str, Any]) -> tuple[str, bool] | None:
+    """Return the field that judges the record's answer and what it says, or None; CSV writes it as a text."""
+    for field in ("label", "kto_tag"):
+        value = record.get(field)
+        word = value.strip().casefold() if isinstance(value, str) else value
+        if isinstance(word, (bool, str)) and word in _WORDS:
+            return field, _WORDS[word]
+    return None
+
+
 @lru_cache(4096)
 def closest(name: str, known: tuple[str, ...]) -> str | None:
     """Return the known name that `name` is or is a misspelling of, or None."""
-    return next(iter(difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.8)), None)
+    if name in known:
+        return name
+    return next(iter(difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.75)), None)
