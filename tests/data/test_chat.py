@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from tunesmith.data.chat import ChatFormat, JinjaChat, MarkerChat, RenderOptions, render, template_chat
+from tunesmith.data.chat import ChatFormat, RenderOptions, render, render_rows
+from tunesmith.data.chats import JinjaChat, MarkerChat, template_chat
 from tunesmith.data.template import Template
 from tunesmith.data.tokenizer import TextTokenizer
-from tunesmith.data.types import IGNORE, Conversation, Example, Message, Origin
+from tunesmith.data.types import IGNORE, Conversation, Example, ImageRef, Message, Origin
 from tunesmith.errors import ConfigError, ModelError, RecordError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -102,7 +103,7 @@ def test_published_templates_render_as_recorded(variant: dict) -> None:
     for case in variant["cases"]:
         messages = tuple(Message(**message) for message in case["messages"])
         assert template.render(messages, generation_prompt=True) == case["rendered"]
-        assert "".join(piece.text for piece in chat.pieces(messages, open_turn=True)) == case["rendered"]
+        assert "".join(piece.text for piece in chat.pieces(Conversation(messages), open_turn=True)) == case["rendered"]
 
 
 # --- masks of other templates ----------------------------------------------------------------------------------------
@@ -223,3 +224,61 @@ def test_template_faults_are_said() -> None:
 
 def test_a_jinja_chat_is_named() -> None:
     assert isinstance(template_chat(byte_level(CHATML)), JinjaChat)
+
+
+# --- what is learned -------------------------------------------------------------------------------------------------
+
+
+def test_loss_on_the_last_answer_or_on_everything() -> None:
+    conversation, chat = talk("one", "two", "three", "four", system="be kind"), MarkerChat()
+    every = render(conversation, chat, MINICPM)
+    last = render(conversation, chat, MINICPM, RenderOptions(loss_on="last_answer"))
+    whole = render(conversation, chat, MINICPM, RenderOptions(loss_on="all"))
+    assert every.input_ids == last.input_ids == whole.input_ids
+    assert len(every.stops) == 2
+    assert [text.strip() for text in learned(last, MINICPM)] == ["four|"]
+    assert whole.labels[1:] == whole.input_ids[1:] and whole.labels[0] == IGNORE
+    assert whole.stops == [len(whole.labels) - 1]
+
+
+@pytest.mark.parametrize("chat", [MarkerChat(), template_chat(byte_level(CHATML))], ids=["markers", "jinja"])
+def test_a_message_that_is_not_trained_stays_so(chat: ChatFormat) -> None:
+    tokenizer = MINICPM if isinstance(chat, MarkerChat) else byte_level(CHATML)
+    turns = talk("one", "two", "three", "four").messages
+    conversation = Conversation((turns[0], replace(turns[1], train=False), *turns[2:]))
+    for loss_on in ("answers", "all"):
+        example = render(conversation, chat, tokenizer, RenderOptions(loss_on=loss_on))
+        assert "two" not in "".join(learned(example, tokenizer))
+        assert "four" in "".join(learned(example, tokenizer))
+
+
+def test_plain_text_is_learned_whole_and_cut_into_rows() -> None:
+    text = "床前明月光，疑是地上霜。" * 20
+    conversation = Conversation((), Origin("a.txt", 0), text=text)
+    whole = render(conversation, MarkerChat(), MINICPM)
+    assert whole.labels == [IGNORE, *whole.input_ids[1:]] and whole.input_ids[-1] == MINICPM.eos_id
+    rows = render_rows(conversation, MarkerChat(), MINICPM, RenderOptions(max_length=32))
+    assert [token for row in rows for token in row.input_ids[1:]] == whole.input_ids[1:]
+    assert [label for row in rows for label in row.labels[1:]] == whole.labels[1:], "every label once"
+    assert all(len(row.input_ids) <= 32 and row.cut == 0 and row.labels[0] == IGNORE for row in rows)
+    assert [row.stops for row in rows] == [[]] * (len(rows) - 1) + [[len(rows[-1].input_ids) - 1]]
+    chat = talk("one", "two")
+    assert render_rows(chat, MarkerChat(), MINICPM, RenderOptions(32)) == [render(chat, MarkerChat(), MINICPM)]
+
+
+def test_a_bad_answer_is_a_row_without_labels() -> None:
+    example = render(replace(talk("one", "two"), liked=False), MarkerChat(), MINICPM)
+    assert example.label_count == 0 and example.stops == [] and example.input_ids
+    assert render(replace(talk("one", "two"), liked=True), MarkerChat(), MINICPM).label_count > 0
+
+
+def test_pictures_are_refused_by_a_model_that_reads_text() -> None:
+    with pytest.raises(RecordError, match="pictures"):
+        render(replace(talk("one", "two"), images=(ImageRef("<image>", "a.png"),)), MarkerChat(), MINICPM)
+
+
+def test_cut_labels_are_counted() -> None:
+    whole = render(talk("one", "two " * 50), MarkerChat(), MINICPM)
+    cut = render(talk("one", "two " * 50), MarkerChat(), MINICPM, RenderOptions(20))
+    assert cut.cut == len(whole.input_ids) - 20
+    assert cut.cut_labels == whole.label_count - cut.label_count > 0

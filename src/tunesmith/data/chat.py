@@ -1,23 +1,22 @@
 """Conversation -> Example: the only template code, used by training, chat, evaluation and serving alike.
 
-A chat format cuts a conversation into pieces of text; an answer is a piece of its own. Each piece is tokenised so
-that it does not depend on what follows, so the prompt part of a training row is, token for token, what chat sends.
-The mask is made here, piece by piece, and never recovered from the ids.
+A chat format (`chats.py`) cuts a conversation into pieces of text; an answer is a piece of its own. Each piece is
+tokenised so that it does not depend on what follows, so the prompt part of a training row is, token for token, what
+chat sends. The mask is made here, piece by piece, and never recovered from the ids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal, Protocol
 
-from ..errors import ConfigError, DataError, ModelError, RecordError
-from .template import Template
+from ..errors import ConfigError, DataError, RecordError
 from .tokenizer import TextTokenizer
-from .types import IGNORE, Conversation, Example, Message
+from .types import IGNORE, Conversation, Example
 
 Encoding = Literal["message", "conversation"]
+LossOn = Literal["answers", "last_answer", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,132 +55,12 @@ class ChatFormat(Protocol):
     def stop_ids(self, tokenizer: TextTokenizer) -> tuple[int, ...]:
         """Return the tokens that end an answer; the first is the one that is taught by a label alone."""
 
-    def pieces(self, messages: Sequence[Message], open_turn: bool) -> list[Piece]:
-        """Cut a conversation into pieces; with `open_turn` the text ends where the model's answer begins."""
+    def pieces(self, conversation: Conversation, open_turn: bool) -> list[Piece]:
+        """Cut a conversation into pieces; with `open_turn` the text ends where the model's answer begins.
 
-
-@dataclass(frozen=True)
-class MarkerChat:
-    """MiniCPM's published layout: `<用户>question<AI>answer`, other roles are their content alone, nothing between.
-
-    Source: the chat template in the tokenizer config of MiniCPM-2B-sft, and the published fine-tuning script, which
-    tokenises every message on its own. The markers are ordinary text, not special tokens.
-    """
-
-    user: str = "<用户>"
-    assistant: str = "<AI>"
-    strip: bool = False
-    name: str = "minicpm"
-    encoding: Encoding = "message"
-    bos: bool = True
-
-    @property
-    def stop_texts(self) -> tuple[str, ...]:
-        """The markers: a model that writes one has begun the next turn by itself."""
-        return (self.user, self.assistant)
-
-    def stop_ids(self, tokenizer: TextTokenizer) -> tuple[int, ...]:
-        """Return the end token."""
-        return _eos(tokenizer)
-
-    def pieces(self, messages: Sequence[Message], open_turn: bool) -> list[Piece]:
-        """Return one piece a message; a user's message already opens the answer."""
-        pieces = []
-        for message in messages:
-            text = message.content.strip() if self.strip else message.content
-            if message.role == "assistant":
-                pieces.append(Piece(text, answer=True, learned=message.train, ends=True))
-            else:
-                pieces.append(Piece(f"{self.user}{text}{self.assistant}" if message.role == "user" else text))
-        return pieces
-
-
-@dataclass(frozen=True)
-class JinjaChat:
-    """Any model's own chat template, with the mask made by rendering.
-
-    What chat would send for the conversation up to an answer must be the beginning of the whole rendering; the
-    answer goes from there to the end of the first special token behind the content.
-    """
-
-    template: Template
-    specials: tuple[str, ...]
-    stop: tuple[str, ...] = ()
-    name: str = "jinja"
-    encoding: Encoding = "conversation"
-    bos: bool = False
-    stop_texts: tuple[str, ...] = ()
-
-    def stop_ids(self, tokenizer: TextTokenizer) -> tuple[int, ...]:
-        """Return the tokens that the template puts behind an answer, and the end token."""
-        found = [tokenizer.id(token) for token in self.stop]
-        eos = [tokenizer.eos_id] if tokenizer.eos_id is not None else []
-        ids = tuple(dict.fromkeys(number for number in [*found, *eos] if number is not None))
-        return ids or _eos(tokenizer)
-
-    def pieces(self, messages: Sequence[Message], open_turn: bool) -> list[Piece]:
-        """Return the rendering, cut before and after every answer."""
-        whole = self.template.render(messages, generation_prompt=open_turn)
-        pieces, done = [], 0
-        for number, message in enumerate(messages):
-            if message.role != "assistant":
-                continue
-            prompt = self.template.render(messages[:number], generation_prompt=True)
-            if not whole.startswith(prompt) or len(prompt) < done:
-                raise DataError(
-                    f"the chat template writes messages[{number}] differently in training and in chat (the prompt "
-                    "before it is not the beginning of the whole rendering)."
-                )
-            content = message.content.strip()
-            at = whole.find(content, len(prompt))
-            if at < 0:
-                raise DataError(f"the chat template does not write out messages[{number}].content as it is.")
-            end, ends = self._answer_end(whole, at + len(content))
-            pieces.append(Piece(whole[done : len(prompt)]))
-            pieces.append(Piece(whole[len(prompt) : end], answer=True, learned=message.train, ends=ends))
-            done = end
-        return [*pieces, Piece(whole[done:])] if done < len(whole) else pieces
-
-    def _answer_end(self, whole: str, at: int) -> tuple[int, bool]:
-        """Return where the answer that was written up to `at` ends, and whether its end has no token."""
-        rest = whole[at:].lstrip()
-        for token in self.specials:
-            if rest.startswith(token):
-                return len(whole) - len(rest) + len(token), False
-        return at, True
-
-
-def _eos(tokenizer: TextTokenizer) -> tuple[int, ...]:
-    if tokenizer.eos_id is None:
-        raise ModelError(
-            f"{tokenizer.source}: tokenizer_config.json names no eos_token, so the end of an answer cannot be taught."
-        )
-    return (tokenizer.eos_id,)
-
-
-def template_chat(tokenizer: TextTokenizer, default: ChatFormat | None = None) -> ChatFormat:
-    """Return the chat format of a tokenizer's own template, or `default` where it has none.
-
-    A template that writes what MarkerChat writes becomes MarkerChat, so that its layout and stop rules hold.
-
-    Raises:
-        ModelError: there is neither a template nor a default; or the template is broken.
-    """
-    if tokenizer.chat_template is None:
-        if default is None:
-            raise ModelError(
-                f"{tokenizer.source} has no chat template (no chat_template.jinja, no chat_template in "
-                "tokenizer_config.json). It is probably a base model; use its chat or instruct version, or put a "
-                "template beside the tokenizer."
-            )
-        return default
-    template = Template(tokenizer.chat_template, tokenizer.special, tokenizer.source)
-    probe = (Message("system", " s "), Message("user", " u "), Message("assistant", " a "), Message("user", "v"))
-    for marker in (MarkerChat(), MarkerChat(strip=True, name="minicpm-strip")):
-        if template.renders(probe, "".join(piece.text for piece in marker.pieces(probe, open_turn=True))):
-            return marker
-    specials = tuple(sorted(tokenizer.added.values(), key=len, reverse=True))
-    return JinjaChat(template, specials, template.stop_tokens(specials))
+        Raises:
+            DataError: it cannot be written in this format.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +69,13 @@ class RenderOptions:
 
     `max_length`: tokens a row may have; what is over is cut at the right and counted. `end_of_turn`: teach the end
     of `every` answer, or once at the `last` one (the published MiniCPM-2B behaviour); only matters to formats that
-    write no stop token between turns.
+    write no stop token between turns. `loss_on`: learn all `answers`, the `last_answer`, or `all`: the whole text,
+    questions too. A message that says `"train": false` is never learned.
     """
 
     max_length: int | None = None
     end_of_turn: Literal["every", "last"] = "every"
+    loss_on: LossOn = "answers"
 
 
 def render(
@@ -209,39 +90,94 @@ def render(
     Raises:
         RecordError: the template cannot write it, or `max_length` leaves nothing to learn from.
     """
+    return _cut(_render(conversation, chat, tokenizer, options, open_turn), conversation, options, open_turn)
+
+
+def render_rows(
+    conversation: Conversation, chat: ChatFormat, tokenizer: TextTokenizer, options: RenderOptions
+) -> list[Example]:
+    """Return a record's rows: one for a conversation; for a plain text as many as `max_length` cuts it into.
+
+    Each row of a text but the first begins with the last token of the one before, so that every label is learned once.
+
+    Raises:
+        RecordError: as `render`.
+    """
+    if conversation.text is None or options.max_length is None:
+        return [render(conversation, chat, tokenizer, options)]
+    whole, size = render(conversation, chat, tokenizer, replace(options, max_length=None)), options.max_length
+    rows = []
+    for start in range(0, max(len(whole.input_ids) - 1, 1), max(size - 1, 1)):
+        part = slice(start, start + size)
+        stops = [position - start for position in whole.stops if start < position < start + size]
+        labels = [IGNORE, *whole.labels[part][1:]]  # the first token of a row cannot be predicted
+        rows.append(Example(whole.input_ids[part], labels, whole.origin, stops=stops))
+    return rows
+
+
+def _render(
+    conversation: Conversation, chat: ChatFormat, tokenizer: TextTokenizer, options: RenderOptions, open_turn: bool
+) -> Example:
     origin = conversation.origin or "conversation"
+    if conversation.images:
+        reason = "it holds pictures, and this model reads text only."
+        raise RecordError(origin, "images", reason, "Choose a model that sees, or leave the pictures out.")
+    if conversation.text is not None:
+        return _plain_text(conversation, conversation.text, tokenizer)
     try:
-        pieces = [piece for piece in chat.pieces(conversation.messages, open_turn) if piece.text or piece.answer]
+        pieces = [piece for piece in chat.pieces(conversation, open_turn) if piece.text or piece.answer]
     except DataError as error:
         raise RecordError(origin, "messages", str(error), "Change the record, or the model's template.") from None
+    pieces = [replace(piece, learned=False) for piece in pieces] if open_turn else _learned(pieces, options.loss_on)
+    teach_every = options.end_of_turn == "every" and options.loss_on != "all"
     stops = chat.stop_ids(tokenizer)
     example = Example([], [], conversation.origin)
     if chat.bos:
         _append(example, [_bos(tokenizer)], [IGNORE])
     end_label = IGNORE  # the label of the next token, where a turn has just ended without a token for it
     for piece, ids in zip(pieces, _encode(pieces, tokenizer, chat.encoding), strict=True):
-        labels = list(ids) if piece.learned and not open_turn else [IGNORE] * len(ids)
+        labels = list(ids) if piece.learned else [IGNORE] * len(ids)
         if ids:
-            if end_label != IGNORE:
+            # Two answers with nothing between them leave the end of the first no place: the second is learned whole.
+            if end_label != IGNORE and not (piece.answer and piece.learned):
                 example.stops.append(len(example.labels))
                 labels[0] = end_label
             end_label = IGNORE
-        if piece.learned and not open_turn and ids and ids[-1] in stops:
+        if piece.answer and piece.learned and ids and ids[-1] in stops:
             example.stops.append(len(example.labels) + len(ids) - 1)
         _append(example, ids, labels)
-        if piece.ends and piece.learned and not open_turn and options.end_of_turn == "every":
+        if piece.ends and piece.learned and teach_every:
             end_label = stops[0]
     if pieces and pieces[-1].ends and not open_turn:
         learned = pieces[-1].learned
         if learned:
             example.stops.append(len(example.labels))
         _append(example, [stops[0]], [stops[0] if learned else IGNORE])
-    return example if open_turn else _cut(example, origin, options.max_length)
+    return example
+
+
+def _learned(pieces: list[Piece], loss_on: LossOn) -> list[Piece]:
+    """Return the pieces with what `loss_on` makes of their `learned`."""
+    if loss_on == "all":
+        return [piece if piece.answer else replace(piece, learned=True) for piece in pieces]
+    if loss_on == "last_answer":
+        last = max((number for number, piece in enumerate(pieces) if piece.answer), default=-1)
+        return [piece if number == last else replace(piece, learned=False) for number, piece in enumerate(pieces)]
+    return pieces
+
+
+def _plain_text(conversation: Conversation, text: str, tokenizer: TextTokenizer) -> Example:
+    """Return begin token, text, end token: all of it learned, as in pre-training."""
+    begin = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+    end = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
+    ids = [*begin, *tokenizer.encode(text), *end]
+    labels = [IGNORE] * len(begin) + ids[len(begin) :]
+    return Example(ids, labels, conversation.origin, stops=[len(ids) - 1] if end else [])
 
 
 def _encode(pieces: list[Piece], tokenizer: TextTokenizer, encoding: Encoding) -> list[list[int]]:
     if encoding == "message":
-        return [tokenizer.encode(piece.text) for piece in pieces]
+        return tokenizer.encode_all([piece.text for piece in pieces])
     starts = [0, *accumulate(len(piece.text) for piece in pieces)][:-1]
     return tokenizer.encode_cut("".join(piece.text for piece in pieces), starts)
 
@@ -257,13 +193,22 @@ def _bos(tokenizer: TextTokenizer) -> int:
     return tokenizer.bos_id
 
 
-def _cut(example: Example, origin: object, max_length: int | None) -> Example:
-    total = len(example.input_ids)
+def _cut(example: Example, conversation: Conversation, options: RenderOptions, open_turn: bool) -> Example:
+    """Cut a row at the right, count what that takes away, and refuse a row that teaches nothing."""
+    if open_turn:
+        return example
+    if example.labels and example.labels[0] != IGNORE:  # nothing stands before it from which it could be predicted
+        example.labels[0], example.stops = IGNORE, [position for position in example.stops if position]
+    total, max_length = len(example.input_ids), options.max_length
     if max_length is not None and total > max_length:
         example.cut = total - max_length
+        example.cut_labels = total - max_length - example.labels[max_length:].count(IGNORE)
         del example.input_ids[max_length:], example.labels[max_length:]
         example.stops = [position for position in example.stops if position < max_length]
-    if example.label_count == 0:
+    if conversation.liked is False:  # a bad answer: a valid record, but nothing to imitate
+        example.labels, example.stops, example.cut_labels = [IGNORE] * len(example.labels), [], 0
+    elif example.label_count == 0:
+        origin = conversation.origin or "conversation"
         if example.cut:
             reason = f"nothing is left to learn from: the row has {total} tokens and is cut to max_length {max_length}."
             raise RecordError(origin, "messages", reason, f"Raise max_length (to {total} for the whole row).")

@@ -29,24 +29,32 @@ class Template:
         environment.filters["tojson"] = _tojson
         environment.globals["raise_exception"] = _raise
         environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-        self._special, self._source = dict(special), source
+        self._text, self._special, self._source = text, dict(special), source
         try:
             self._template = environment.from_string(text)
         except jinja2.TemplateError as error:
             raise ModelError(f"{source}: the chat template is not valid Jinja: {error}.") from None
 
-    def render(self, messages: Sequence[Message], generation_prompt: bool) -> str:
-        """Return the conversation as text.
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process as the text: a compiled template cannot."""
+        return Template, (self._text, self._special, self._source)
+
+    @property
+    def knows_tools(self) -> bool:
+        """Whether the template has its own words for tools and for calling them."""
+        return "tools" in self._text and "tool_calls" in self._text
+
+    def render(self, messages: Sequence[Message], generation_prompt: bool, tools: str = "") -> str:
+        """Return the conversation as text; `tools` is a JSON list of tool descriptions.
 
         Raises:
             DataError: the template refuses this conversation (its own words are passed on).
         """
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+        known = {"add_generation_prompt": generation_prompt, "documents": None, **self._special}
         try:
-            return self._template.render(
-                messages=turns, add_generation_prompt=generation_prompt, tools=None, documents=None, **self._special
-            )
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
+            turns = [_turn(message) for message in messages]
+            return self._template.render(messages=turns, tools=json.loads(tools) if tools else None, **known)
+        except (jinja2.TemplateError, TypeError, ValueError, KeyError, RecursionError) as error:
             raise DataError(f"the chat template of {self._source} refuses this conversation: {error}.") from None
 
     def renders(self, messages: Sequence[Message], text: str) -> bool:
@@ -65,6 +73,16 @@ class Template:
             return ()
         rest = text[text.rfind(content) + len(content) :].lstrip() if content in text else ""
         return tuple(token for token in specials if rest.startswith(token))[:1]
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    """Return a message as templates know it."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.calls:
+        calls = json.loads(message.calls)
+        calls = calls if isinstance(calls, list) else [calls]
+        turn["tool_calls"] = [{"type": "function", "function": call} for call in calls]
+    return turn
 
 
 class _Generation(jinja2.ext.Extension):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+import os
+from bisect import bisect_left
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,18 +44,18 @@ class TextTokenizer:
             ModelError: neither file is there, or it cannot be read.
         """
         folder = Path(folder)
+        settings = _read_json(folder / "tokenizer_config.json")
         if (folder / "tokenizer.json").is_file():
             try:
                 backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
             except Exception as error:  # noqa: BLE001 - the library raises bare Exception for a bad file
                 raise ModelError(f"{folder}/tokenizer.json cannot be read: {error}. Fetch it again.") from None
         elif (folder / "tokenizer.model").is_file():
-            backend = sentencepiece.load(folder / "tokenizer.model")
+            backend = sentencepiece.load(folder / "tokenizer.model", _named_specials(settings))
         else:
             raise ModelError(f"'{folder}' has no tokenizer: neither tokenizer.json nor tokenizer.model is there.")
         backend.no_truncation()
         backend.no_padding()
-        settings = _read_json(folder / "tokenizer_config.json")
         special = {
             role: token
             for role in ROLES
@@ -69,6 +71,35 @@ class TextTokenizer:
         ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
         return ids
 
+    def encode_all(self, texts: list[str]) -> list[list[int]]:
+        """Return the ids of several texts, each as `encode` gives them.
+
+        Worker processes do it in one call, a third faster. Elsewhere that would start the library's own threads, which
+        cost more than a few texts are worth, and about which it warns when a process is forked later.
+        """
+        if os.environ.get("TOKENIZERS_PARALLELISM") != "false":
+            return [self.encode(text) for text in texts]
+        return [each.ids for each in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def plain(self, keep: tuple[str, ...] = ()) -> TextTokenizer:
+        """Return this tokenizer for texts of other people: no special token is recognised in them, but for `keep`.
+
+        Somebody who types `</s>` or `<image>` has then written these characters. For encoding only.
+        """
+        if keep not in self._plain:
+            backend = Tokenizer(self.backend.model)  # shares the vocabulary
+            for part in ("normalizer", "pre_tokenizer"):
+                if (value := getattr(self.backend, part)) is not None:
+                    setattr(backend, part, value)
+            added = sorted(self.backend.get_added_tokens_decoder().items())
+            for _, token in added:
+                token.special = token.special and token.content not in keep
+            backend.add_tokens([token for _, token in added])
+            assert all(backend.token_to_id(token.content) == number for number, token in added)
+            backend.encode_special_tokens = True  # as they stand, and not as tokens
+            self._plain[keep] = TextTokenizer(backend, self.special, self.chat_template, self.source)
+        return self._plain[keep]
+
     def encode_cut(self, text: str, cuts: list[int]) -> list[list[int]]:
         """Encode a text as one and return its ids in pieces that begin at the character positions `cuts` (first: 0).
 
@@ -76,19 +107,33 @@ class TextTokenizer:
         """
         bounds = [*cuts[1:], len(text)]
         encoded = self.backend.encode(text, add_special_tokens=False)
-        if not any(start < cut < end for cut in cuts[1:] for start, end in encoded.offsets):
+        if all(self._stands(text, encoded, cut) for cut in cuts[1:]):
             return self._slices(encoded, cuts, bounds)
         pieces = []
         for cut, bound in zip(cuts, bounds, strict=True):
             encoded = self.backend.encode(text[:bound], add_special_tokens=False)
-            piece: list[int] = []
-            for token, (start, end) in zip(encoded.ids, encoded.offsets, strict=True):
-                if start >= cut or cut == 0:
-                    piece.append(token)
-                elif end > cut:
-                    piece += self._fragment(text[cut:end])
-            pieces.append(piece)
+            # A token of bytes may end within a character; the tokens of its other bytes then belong to the fragment.
+            end = cut
+            for start, stop in encoded.offsets:
+                if start < end < stop or start < cut < stop:
+                    end = stop
+            kept = [token for token, (start, _) in zip(encoded.ids, encoded.offsets, strict=True) if start >= end]
+            pieces.append(kept if cut in (0, end) else [*self._fragment(text[cut:end]), *kept])
         return pieces
+
+    def _stands(self, text: str, encoded: Encoding, cut: int) -> bool:
+        """Tell whether the tokens before `cut` are those of the text that ends there.
+
+        A token may stand across the cut, and what follows may move the ends of words before it. Special tokens part
+        a text, so only what stands behind the last of them needs to be looked at.
+        """
+        before = bisect_left(encoded.offsets, cut, key=lambda offsets: offsets[0])
+        first = next((n for n in range(before - 1, -1, -1) if encoded.ids[n] in self.added), 0)
+        begin = encoded.offsets[first][0] if before and encoded.ids[first] in self.added else 0
+        if before and encoded.offsets[before - 1][1] > cut:
+            return False
+        alone = before and first == before - 1 and encoded.ids[first] in self.added
+        return bool(alone) or self.encode(text[begin:cut]) == encoded.ids[first:before]
 
     @staticmethod
     def _slices(encoded: Encoding, cuts: list[int], bounds: list[int]) -> list[list[int]]:
@@ -128,22 +173,30 @@ class TextTokenizer:
         """Return the id of bos_token, eos_token, unk_token or pad_token, or None where there is none."""
         return self.id(self.special[role]) if role in self.special else None
 
-    @property
+    def __getstate__(self) -> dict[str, Any]:
+        """Go to another process without what is made on demand (a plain backend would forget how it was set)."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def _plain(self) -> dict[tuple[str, ...], TextTokenizer]:
+        return {}
+
+    @cached_property
     def bos_id(self) -> int | None:
         """The id of the token that begins a row."""
         return self.special_id("bos_token")
 
-    @property
+    @cached_property
     def eos_id(self) -> int | None:
         """The id of the token that ends an answer."""
         return self.special_id("eos_token")
 
-    @property
+    @cached_property
     def unk_id(self) -> int | None:
         """The id that stands for what the vocabulary lacks."""
         return self.special_id("unk_token")
 
-    @property
+    @cached_property
     def pad_id(self) -> int:
         """An id to fill rows with: the pad token, else the end token, else 0. Padding is masked by place, not by id."""
         pad = self.special_id("pad_token")
@@ -171,6 +224,17 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path} holds a {type(content).__name__}, not a JSON object. Fetch the file again.")
     return content
+
+
+def _named_specials(settings: dict[str, Any]) -> dict[int, str]:
+    """Return the special tokens that tokenizer_config.json lists by id."""
+    listed = settings.get("added_tokens_decoder")
+    entries = listed.items() if isinstance(listed, dict) else ()
+    return {
+        int(number): token["content"]
+        for number, token in entries
+        if number.isdecimal() and isinstance(token, dict) and token.get("special") and _token_text(token)
+    }
 
 
 def _token_text(token: Any) -> str | None:

@@ -7,6 +7,7 @@ code of a checkpoint can run.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
 )
 
-from ..data.chat import template_chat
+from ..data.chats import chat_for
 from ..errors import ModelError
 from .family import Family, Head
 from .files import stored_dtype, stored_tensors
@@ -140,6 +141,6 @@ FAMILY = Family(
     model_type="auto",
     recognises=recognises,
     load=load_auto,
-    chat=lambda tokenizer: template_chat(tokenizer, default=None),
+    chat=partial(chat_for, None),
     head=find_head,
 )

@@ -9,6 +9,7 @@ are written out here. Source: technical report arXiv 2404.06395 and the publishe
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +24,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.granite import modeling_granite as granite
 from transformers.utils.generic import can_return_tuple
 
-from ..data.chat import MarkerChat, template_chat
+from ..data.chats import chat_for
 from ..ops.rope import angles, inverse_frequencies, rotate
 from .family import Family, Head
 from .weights import load_pretrained
@@ -372,7 +373,7 @@ FAMILY = Family(
     model_type="minicpm",
     recognises=lambda config: config.get("model_type") == "minicpm",
     load=load_minicpm,
-    chat=lambda tokenizer: template_chat(tokenizer, default=MarkerChat()),
+    chat=partial(chat_for, "minicpm"),
     head=minicpm_head,
 )
 

@@ -9,7 +9,8 @@ from random import Random
 import torch
 from torch import Tensor
 
-from ..data.chat import MarkerChat, render
+from ..data.chat import render
+from ..data.chats import MarkerChat
 from ..data.tokenizer import TextTokenizer
 from ..data.types import IGNORE, Conversation, Example, Message
 from . import text

@@ -1,0 +1,237 @@
+"""The chat formats: MiniCPM's markers, any model's Jinja template, and which of them a model folder has.
+
+A model whose published folder has no template gets a line in `WITHOUT_TEMPLATE`; nothing else is told apart here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, ModelError
+from .chat import ChatFormat, Encoding, Piece
+from .template import Template
+from .tokenizer import TextTokenizer
+from .types import Conversation, Message
+
+
+@dataclass(frozen=True)
+class MarkerChat:
+    """MiniCPM's published layout: `<用户>question<AI>answer`, other roles are their content alone, nothing between.
+
+    Source: the chat template in the tokenizer config of MiniCPM-2B-sft, and the published fine-tuning script, which
+    tokenises every message on its own. The markers are ordinary text, not special tokens.
+    """
+
+    user: str = "<用户>"
+    assistant: str = "<AI>"
+    strip: bool = False
+    name: str = "minicpm"
+    encoding: Encoding = "message"
+    bos: bool = True
+
+    @property
+    def stop_texts(self) -> tuple[str, ...]:
+        """The markers: a model that writes one has begun the next turn by itself."""
+        return (self.user, self.assistant)
+
+    def stop_ids(self, tokenizer: TextTokenizer) -> tuple[int, ...]:
+        """Return the end token."""
+        return _eos(tokenizer)
+
+    def pieces(self, conversation: Conversation, open_turn: bool) -> list[Piece]:
+        """Return one piece a message; a user's message already opens the answer."""
+        pieces = []
+        for message in with_tools_in_text(conversation).messages:
+            text = message.content.strip() if self.strip else message.content
+            if message.role == "assistant":
+                pieces.append(Piece(text, answer=True, learned=message.train, ends=True))
+            else:
+                pieces.append(Piece(f"{self.user}{text}{self.assistant}" if message.role == "user" else text))
+        return pieces
+
+
+@dataclass(frozen=True)
+class JinjaChat:
+    """Any model's own chat template, with the mask made by rendering.
+
+    What chat would send for the conversation up to an answer must be the beginning of the whole rendering; the
+    answer goes from there to the end of the first special token behind the content.
+    """
+
+    template: Template
+    specials: tuple[str, ...]
+    stop: tuple[str, ...] = ()
+    name: str = "jinja"
+    encoding: Encoding = "conversation"
+    bos: bool = False
+    stop_texts: tuple[str, ...] = ()
+
+    def stop_ids(self, tokenizer: TextTokenizer) -> tuple[int, ...]:
+        """Return the tokens that the template puts behind an answer, and the end token."""
+        found = [tokenizer.id(token) for token in self.stop]
+        eos = [tokenizer.eos_id] if tokenizer.eos_id is not None else []
+        ids = tuple(dict.fromkeys(number for number in [*found, *eos] if number is not None))
+        return ids or _eos(tokenizer)
+
+    def pieces(self, conversation: Conversation, open_turn: bool) -> list[Piece]:
+        """Return the rendering, cut before and after every answer."""
+        if not self.template.knows_tools:
+            conversation = with_tools_in_text(conversation)
+        talk = _Talk(self.template, conversation, open_turn)
+        whole, pieces, done = talk.written(conversation.messages), [], 0
+        for number, message in enumerate(conversation.messages):
+            if message.role != "assistant":
+                continue
+            prompt = self.template.render(conversation.messages[:number], True, conversation.tools)
+            if not whole.startswith(prompt) or len(prompt) < done:
+                raise DataError(
+                    f"the chat template writes messages[{number}] differently in training and in chat (the prompt "
+                    "before it is not the beginning of the whole rendering)."
+                )
+            end, ends = self._end(talk, whole, len(prompt), number)
+            pieces.append(Piece(whole[done : len(prompt)]))
+            pieces.append(Piece(whole[len(prompt) : end], answer=True, learned=message.train, ends=ends))
+            done = end
+        return [*pieces, Piece(whole[done:])] if done < len(whole) else pieces
+
+    def _end(self, talk: _Talk, whole: str, start: int, number: int) -> tuple[int, bool]:
+        """Return where message `number`, written from `start` on, ends, and whether its end has no token."""
+        message = talk.conversation.messages[number]
+        if message.calls:
+            return self._calls_end(talk, whole, start, number)
+        content = message.content.strip()
+        at = whole.find(content, start)
+        if at < 0:
+            raise DataError(f"the chat template does not write out messages[{number}].content as it is.")
+        if whole.find(content, at + 1) >= 0:  # several times; the template itself may write it in front of the answer
+            marked = talk.with_mark(number).find(_MARK, start)
+            at = marked if whole.startswith(content, marked) else at
+        at += len(content)
+        rest = whole[at:].lstrip()
+        for token in self.specials:
+            if rest.startswith(token):
+                return len(whole) - len(rest) + len(token), False
+        return at, True
+
+    def _calls_end(self, talk: _Talk, whole: str, start: int, number: int) -> tuple[int, bool]:
+        """Tool calls are written in the template's own words: the turn's rendering alone says where they end."""
+        turn = self.template.render(talk.conversation.messages[: number + 1], False, talk.conversation.tools)
+        if not whole.startswith(turn.rstrip()):
+            raise DataError("the chat template writes a turn that calls tools differently when the talk goes on.")
+        ends = [at + len(token) for token in self.stop if (at := turn.rfind(token, start)) >= 0]
+        return (max(ends), False) if ends else (len(turn.rstrip()), True)
+
+
+_MARK = "\ue000answer\ue000"  # private use: no text has it
+
+
+@dataclass(frozen=True)
+class _Talk:
+    """A conversation on its way through a template."""
+
+    template: Template
+    conversation: Conversation
+    open_turn: bool
+
+    def written(self, messages: tuple[Message, ...]) -> str:
+        """Return messages as text."""
+        return self.template.render(messages, self.open_turn, self.conversation.tools)
+
+    def with_mark(self, number: int) -> str:
+        """Return the whole as text, with a mark in place of the content of message `number`."""
+        messages = list(self.conversation.messages)
+        messages[number] = replace(messages[number], content=_MARK)
+        return self.written(tuple(messages))
+
+
+def with_tools_in_text(conversation: Conversation) -> Conversation:
+    """Return the conversation with its tools and calls written into the texts, for layouts without a form for them.
+
+    The descriptions go behind the system text; a call is its JSON, behind what the message says besides.
+    """
+    messages = conversation.messages
+    if any(message.calls for message in messages):
+        messages = tuple(
+            replace(m, content="\n".join(filter(None, (m.content, m.calls))), calls="") if m.calls else m
+            for m in messages
+        )
+    if conversation.tools:
+        text = (
+            f"Tools that you can call:\n{conversation.tools}\n"
+            'To call one, answer with JSON alone: {"name": ..., "arguments": {...}}\n'
+        )
+        if messages and messages[0].role == "system":
+            messages = (replace(messages[0], content=f"{messages[0].content}\n{text}"), *messages[1:])
+        else:
+            messages = (Message("system", text), *messages)
+    return conversation if messages is conversation.messages else replace(conversation, messages=messages, tools="")
+
+
+def _eos(tokenizer: TextTokenizer) -> tuple[int, ...]:
+    if tokenizer.eos_id is None:
+        raise ModelError(
+            f"{tokenizer.source}: tokenizer_config.json names no eos_token, so the end of an answer cannot be taught."
+        )
+    return (tokenizer.eos_id,)
+
+
+def template_chat(tokenizer: TextTokenizer, default: ChatFormat | None = None) -> ChatFormat:
+    """Return the chat format of a tokenizer's own template, or `default` where it has none.
+
+    A template that writes what MarkerChat writes becomes MarkerChat, so that its layout and stop rules hold.
+
+    Raises:
+        ModelError: there is neither a template nor a default; or the template is broken.
+    """
+    if tokenizer.chat_template is None:
+        if default is None:
+            raise ModelError(
+                f"{tokenizer.source} has no chat template (no chat_template.jinja, no chat_template in "
+                "tokenizer_config.json). It is probably a base model; use its chat or instruct version, or put a "
+                "template beside the tokenizer."
+            )
+        return default
+    template = Template(tokenizer.chat_template, tokenizer.special, tokenizer.source)
+    probe = (Message("system", " s "), Message("user", " u "), Message("assistant", " a "), Message("user", "v"))
+    for marker in (MarkerChat(), MarkerChat(strip=True, name="minicpm-strip")):
+        if template.renders(probe, "".join(piece.text for piece in marker.pieces(Conversation(probe), open_turn=True))):
+            return marker
+    specials = tuple(sorted(tokenizer.added.values(), key=len, reverse=True))
+    return JinjaChat(template, specials, template.stop_tokens(specials))
+
+
+WITHOUT_TEMPLATE: dict[str, ChatFormat] = {"minicpm": MarkerChat()}
+"""What models are talked to with whose folder has no template, by model_type."""
+
+
+def chat_for(model_type: str | None, tokenizer: TextTokenizer) -> ChatFormat:
+    """Return the chat format of a model: its own template, else what its model_type is known for.
+
+    Raises:
+        ModelError: it has neither.
+    """
+    return template_chat(tokenizer, WITHOUT_TEMPLATE.get(model_type or ""))
+
+
+def load_chat(folder: str | Path) -> tuple[TextTokenizer, ChatFormat]:
+    """Return tokenizer and chat format of a model folder, without loading the model; a tokenizer's folder will do.
+
+    Raises:
+        ModelError: there is no tokenizer, or no chat format.
+    """
+    tokenizer = TextTokenizer.load(folder)
+    return tokenizer, chat_for(_model_type(Path(folder)), tokenizer)
+
+
+def _model_type(folder: Path) -> str | None:
+    for name in ("config.json", "mlc-chat-config.json"):  # the second: packages of MLC-LLM, which have no other
+        if (folder / name).is_file():
+            try:
+                config: Any = json.loads((folder / name).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ModelError(f"{folder / name} is not valid JSON: {error}. Fetch the file again.") from None
+            return str(config.get("model_type")) if isinstance(config, dict) else None
+    return None
