@@ -190,3 +190,46 @@ def test_gradients_reach_through_the_hidden_states() -> None:
         compute().backward()
         results.append(first.weight.grad.clone())
     torch.testing.assert_close(results[1], results[0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.integers(1, 3),
+    tokens=st.integers(1, 9),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 2**16),
+    kind=st.sampled_from(["frozen", "learning", "bias only", "adapter"]),
+)
+def test_weights(rows: int, tokens: int, share: float, seed: int, kind: str) -> None:
+    """The weight of a label multiplies its cross entropy, in both losses and in all gradients."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        hidden = torch.randn(rows, tokens, 4, dtype=torch.float64)
+        labels = torch.randint(11, (rows, tokens)).masked_fill(torch.rand(rows, tokens) < share, IGNORE)
+        weights, head = torch.rand(rows, tokens) * 3, heads(4, 11)[kind].double()
+    learning = [parameter for parameter in head.parameters() if parameter.requires_grad]
+
+    def by_definition(states: Tensor) -> Tensor:
+        total = states.new_zeros(()) + 0 * head(states).sum()
+        for row, token in (labels[:, 1:] != IGNORE).nonzero().tolist():
+            logits = head(states[row, token])
+            total = total - weights[row, token + 1] * logits.log_softmax(0)[labels[row, token + 1]]
+        return total
+
+    exact = grads(by_definition, hidden, head, 0.5)
+    for compute in (
+        lambda states: plain_loss(head(states), labels, weights),
+        lambda states: label_loss(states, labels, head, learning, weights),
+    ):
+        mine = grads(compute, hidden, head, 0.5)
+        torch.testing.assert_close(mine[0], exact[0])
+        for first, second in zip(mine[1], exact[1], strict=True):
+            assert (first is None) == (second is None)
+            torch.testing.assert_close(first if first is not None else 0.0, second if second is not None else 0.0)
+
+
+def test_weights_of_one_change_nothing() -> None:
+    head, hidden, labels = nn.Linear(4, 7), torch.randn(2, 5, 4), torch.randint(7, (2, 5))
+    weights = torch.ones(2, 5)
+    torch.testing.assert_close(label_loss(hidden, labels, head), label_loss(hidden, labels, head, (), weights))
+    torch.testing.assert_close(plain_loss(head(hidden), labels), plain_loss(head(hidden), labels, weights))

@@ -1,32 +1,47 @@
-"""Examples -> Batch: rows filled up at the right to the longest of them."""
+"""Examples or packs -> Batch: rows filled up at the right to the longest of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .types import IGNORE, Batch, Example
+from .types import IGNORE, Batch, Example, Pack
 
 
-def collate(examples: Sequence[Example], pad_id: int) -> Batch:
-    """Return the rows as (B, T) int64 tensors; T is the length of the longest row.
+def collate(items: Sequence[Example | Pack], pad_id: int) -> Batch:
+    """Return the rows as (B, T) tensors; T is the length of the longest row.
 
-    Padding is `pad_id` with mask 0 and no label. The first position has no label either: nothing stands before it
-    from which it could be predicted.
+    Padding is `pad_id` with mask 0 and no label. The first position of an example has no label either: nothing stands
+    before it from which it could be predicted. With packs among the items the mask numbers the segments of a row, and
+    `position_ids` begin again with each; on padding they are 0, so that it makes no sequence look longer than it is.
     """
     import torch
 
-    shape = (len(examples), max(len(example.input_ids) for example in examples))
+    rows = [item.examples if isinstance(item, Pack) else (item,) for item in items]
+    shape = (len(rows), max(sum(len(example.input_ids) for example in row) for row in rows))
     ids_BT = torch.full(shape, pad_id, dtype=torch.int64)
     mask_BT = torch.zeros(shape, dtype=torch.int64)
     labels_BT = torch.full(shape, IGNORE, dtype=torch.int64)
-    for row, example in enumerate(examples):
-        length = len(example.input_ids)
-        ids_BT[row, :length] = torch.tensor(example.input_ids)
-        mask_BT[row, :length] = 1
-        labels_BT[row, :length] = torch.tensor(example.labels)
-    labels_BT[:, 0] = IGNORE
-    return Batch(input_ids=ids_BT, attention_mask=mask_BT, labels=labels_BT)
+    positions_BT = torch.zeros(shape, dtype=torch.int64)
+    weights_BT = torch.zeros(shape)
+    for number, row in enumerate(rows):
+        start = 0
+        for segment, example in enumerate(row, start=1):
+            end = start + len(example.input_ids)
+            place = (number, slice(start, end))
+            ids_BT[place] = torch.tensor(example.input_ids)
+            mask_BT[place] = segment
+            labels_BT[place] = torch.tensor(example.labels)
+            labels_BT[number, start] = IGNORE
+            positions_BT[place] = torch.arange(end - start)
+            weights_BT[place] = example.weight
+            start = end
+    batch = Batch(input_ids=ids_BT, attention_mask=mask_BT, labels=labels_BT)
+    if any(isinstance(item, Pack) for item in items):
+        batch["position_ids"] = positions_BT
+    if any(example.weight != 1.0 for row in rows for example in row):
+        batch["weights"] = weights_BT
+    return batch
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,6 @@ class Collator:
 
     pad_id: int
 
-    def __call__(self, examples: Sequence[Example]) -> Batch:
-        """Return the examples as one batch."""
-        return collate(examples, self.pad_id)
+    def __call__(self, items: Sequence[Example | Pack]) -> Batch:
+        """Return the items as one batch."""
+        return collate(items, self.pad_id)

@@ -20,14 +20,23 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def plain_loss(logits_BTV: Tensor, labels_BT: Tensor) -> Tensor:
+def plain_loss(logits_BTV: Tensor, labels_BT: Tensor, weights_BT: Tensor | None = None) -> Tensor:
     """Return the sum of the next-token cross entropy over labels != -100: the definition, used as reference.
 
-    logits_BTV at position t predict labels_BT at t+1 (B rows, T tokens, V words). The result is a float32 scalar
-    (float64 for float64 logits).
+    logits_BTV at position t predict labels_BT at t+1 (B rows, T tokens, V words). weights_BT, aligned with the labels,
+    multiply the cross entropy of each. The result is a float32 scalar (float64 for float64 logits).
     """
     logits = at_least_float32(logits_BTV[:, :-1].flatten(0, 1))
-    return nn.functional.cross_entropy(logits, labels_BT[:, 1:].flatten(), ignore_index=IGNORE, reduction="sum")
+    weights = None if weights_BT is None else weights_BT[:, 1:].flatten()
+    return _cross_entropy(logits, labels_BT[:, 1:].flatten(), weights)
+
+
+def _cross_entropy(logits_NV: Tensor, labels_N: Tensor, weights_N: Tensor | None) -> Tensor:
+    """Return the sum of the cross entropy of each label, times its weight; labels of -100 count 0."""
+    if weights_N is None:
+        return nn.functional.cross_entropy(logits_NV, labels_N, ignore_index=IGNORE, reduction="sum")
+    each_N = nn.functional.cross_entropy(logits_NV, labels_N, ignore_index=IGNORE, reduction="none")
+    return (each_N * weights_N).sum()
 
 
 def label_loss(
@@ -35,18 +44,23 @@ def label_loss(
     labels_BT: Tensor,
     head: Callable[[Tensor], Tensor],
     head_parameters: Sequence[Tensor] = (),
+    weights_BT: Tensor | None = None,
 ) -> Tensor:
     """Return the same sum as `plain_loss` without holding the logits.
 
-    The one shift of the project is here: hidden_BTD at t meets labels_BT at t+1. Only positions with a label pass
-    through `head` ((N, D) -> (N, V) float32 or finer, the family's scaling included), some at a time; the gradients
-    of each chunk are taken at once, so that its logits can go. `head_parameters` are the parameters of the head that
-    learn: each is handed in so that autograd sees it; none for a frozen head, whose gradient is then never computed.
+    The one shift of the project is here: hidden_BTD at t meets labels_BT and weights_BT at t+1. Only positions with a
+    label pass through `head` ((N, D) -> (N, V) float32 or finer, the family's scaling included), some at a time; the
+    gradients of each chunk are taken at once, so that its logits can go. `head_parameters` are the parameters of the
+    head that learn: each is handed in so that autograd sees it; none for a frozen head, whose gradient is then never
+    computed.
     """
     keep_BT = labels_BT[:, 1:] != IGNORE
     hidden_ND = hidden_BTD[:, :-1][keep_BT]
     labels_N = labels_BT[:, 1:][keep_BT]
-    loss: Tensor = _ChunkedLoss.apply(hidden_ND, labels_N, head, *head_parameters)  # type: ignore[no-untyped-call]
+    weights_N = None if weights_BT is None else weights_BT[:, 1:][keep_BT]
+    loss: Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
+        hidden_ND, labels_N, weights_N, head, *head_parameters
+    )
     return loss
 
 
@@ -55,10 +69,15 @@ class _ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_ND: Tensor, labels_N: Tensor, head: Callable[[Tensor], Tensor], *parameters: Tensor
+        ctx: Any,
+        hidden_ND: Tensor,
+        labels_N: Tensor,
+        weights_N: Tensor | None,
+        head: Callable[[Tensor], Tensor],
+        *parameters: Tensor,
     ) -> Tensor:
         """Return the sum; keep its gradients with respect to the hidden states and the parameters."""
-        needs_hidden, needs = ctx.needs_input_grad[0], ctx.needs_input_grad[3:]
+        needs_hidden, needs = ctx.needs_input_grad[0], ctx.needs_input_grad[4:]
         learning = [parameter for parameter, need in zip(parameters, needs, strict=True) if need]
         total = at_least_float32(hidden_ND.new_zeros(()))
         hidden_grad = torch.zeros_like(hidden_ND) if needs_hidden else None
@@ -70,7 +89,7 @@ class _ChunkedLoss(torch.autograd.Function):
             with torch.set_grad_enabled(needs_hidden or bool(learning)):
                 hidden = hidden_ND[piece].detach().requires_grad_(needs_hidden)
                 logits = head(hidden)
-                loss = nn.functional.cross_entropy(logits, labels_N[piece], reduction="sum")
+                loss = _cross_entropy(logits, labels_N[piece], None if weights_N is None else weights_N[piece])
             start, size = start + size, max(_FIRST_CHUNK, CHUNK_BYTES // (4 * logits.shape[-1]))
             wanted = [hidden, *learning] if needs_hidden else learning
             grads = list(torch.autograd.grad(loss, wanted, allow_unused=True)) if wanted else []
@@ -93,7 +112,7 @@ class _ChunkedLoss(torch.autograd.Function):
         # The product is taken in float32: `scale` itself may be too large for float16 (loss scaling).
         grads = iter([_scaled(grad, scale) for grad in kept])
         first = None if hidden_grad is None else _scaled(hidden_grad, scale)
-        return (first, None, None, *(next(grads) if need else None for need in ctx.needs))
+        return (first, None, None, None, *(next(grads) if need else None for need in ctx.needs))
 
 
 def _scaled(grad: Tensor, scale: Tensor) -> Tensor:

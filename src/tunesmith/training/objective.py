@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import SelfTestError
+from ..models.segments import packed_inputs
 from ..ops.loss import IGNORE, label_loss, plain_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from ..models.family import Family
+
+PICTURES = ("pixel_values", "image_bound")
+"""The names of a batch's pictures and of their places, for models that see (`models/minicpmv.py`)."""
 
 
 class Objective(nn.Module):
@@ -42,24 +48,73 @@ class Objective(nn.Module):
         get_base_model = getattr(self.model, "get_base_model", None)
         return get_base_model() if get_base_model is not None else self.model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
-        """Return the float32 sum over the labels; input_ids, attention_mask and labels are (B, T) int64."""
-        inner, head = self.inner, self.head
-        if head is None:
-            logits = inner(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
-            return plain_loss(logits, labels)
-        decoder = inner.get_decoder()
-        hidden = decoder(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)[0]
-        learning = [parameter for parameter in head.module.parameters() if parameter.requires_grad]
-        return label_loss(hidden, labels, head, learning)
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor,
+        position_ids: Tensor | None = None,
+        weights: Tensor | None = None,
+        **pictures: Any,
+    ) -> Tensor:
+        """Return the float32 sum over the labels; the arguments are those of a `Batch`, each (B, T).
 
-    def reference(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
-        """Return the same sum the plain way: one row at a time, without padding, through the model's own logits."""
+        With `position_ids` the rows are packed and attention_mask numbers their segments, which do not see each other.
+        `weights` multiply the loss of each label; what the sum is divided by later, the count of labels, stays the
+        same: a weight of 2 doubles what a row contributes and takes nothing from the others. `pictures`: pixel_values
+        and image_bound, for models that see.
+        """
+        inner, head = self.inner, self.head
+        inputs: dict[str, Any] = {"attention_mask": attention_mask}
+        if position_ids is not None:
+            inputs = packed_inputs(inner, attention_mask, position_ids)
+        if pictures:
+            inputs = {**inputs, **_checked(pictures, inner)}
+        if head is None:
+            logits = inner(input_ids=input_ids, use_cache=False, **inputs).logits
+            return plain_loss(logits, labels, weights)
+        hidden = inner.get_decoder()(input_ids=input_ids, use_cache=False, **inputs)[0]
+        learning = [parameter for parameter in head.module.parameters() if parameter.requires_grad]
+        return label_loss(hidden, labels, head, learning, weights)
+
+    def reference(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor,
+        position_ids: Tensor | None = None,
+        weights: Tensor | None = None,
+        **pictures: Any,
+    ) -> Tensor:
+        """Return the same sum the plain way: each segment alone, without padding, through the model's own logits."""
         total = torch.zeros((), dtype=torch.float64)
-        for row_ids, row_mask, row_labels in zip(input_ids, attention_mask.bool(), labels, strict=True):
-            logits = self.inner(input_ids=row_ids[row_mask][None], use_cache=False).logits
-            total += plain_loss(logits, row_labels[row_mask][None]).double().cpu()
+        for row, segments in enumerate(attention_mask):
+            for number in range(1, int(segments.max()) + 1):
+                here = segments == number
+                own = _pictures_of(row, here, **pictures) if pictures else {}
+                logits = self.inner(input_ids=input_ids[row, here][None], use_cache=False, **own).logits
+                weights_BT = None if weights is None else weights[row, here][None]
+                total += plain_loss(logits, labels[row, here][None], weights_BT).double().cpu()
         return total
+
+
+def _checked(pictures: dict[str, Any], model: PreTrainedModel) -> dict[str, Any]:
+    """Return the pictures of a batch; a model that would leave them unseen without a word is an error."""
+    known = inspect.signature(model.forward).parameters
+    if unknown := sorted({*pictures} - ({*PICTURES} & {*known})):
+        raise TypeError(f"{type(model).__name__} takes no {', '.join(unknown)}.")
+    return pictures
+
+
+def _pictures_of(row: int, here_T: Tensor, pixel_values: Sequence[Tensor], image_bound: Tensor) -> dict[str, Any]:
+    """Return the pictures inside a segment, its tokens being where here_T is True; positions count from its start."""
+    start, length = int(here_T.nonzero()[0]), int(here_T.sum())
+    first_N, end_N = (image_bound[:, 1:] - start).unbind(1)
+    mine_N = (image_bound[:, 0] == row) & (first_N >= 0) & (end_N <= length)
+    if not mine_N.any():
+        return {}
+    bounds = torch.stack((torch.zeros_like(first_N), first_N, end_N), dim=1)[mine_N]
+    return {"pixel_values": [pixel_values[n] for n in mine_N.nonzero().flatten().tolist()], "image_bound": bounds}
 
 
 def trainable_state(objective: nn.Module) -> dict[str, Tensor]:
@@ -71,7 +126,7 @@ def trainable_state(objective: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def self_test(objective: Objective, batch: dict[str, Tensor], tolerance: float) -> tuple[float, float]:
+def self_test(objective: Objective, batch: dict[str, Any], tolerance: float) -> tuple[float, float]:
     """Compare the training path with the plain one on a batch, without dropout; return both mean losses.
 
     Raises:
