@@ -77,3 +77,11 @@ def test_space_is_checked(tmp_path: Path) -> None:
     runs.check_space(tmp_path, 1, "a checkpoint")
     with pytest.raises(MachineError, match=r"No disk space for a checkpoint: about .* MiB are needed"):
         runs.check_space(tmp_path, 10**18, "a checkpoint")
+
+
+def test_json_holds_what_utf8_cannot(tmp_path: Path) -> None:
+    content = {"path": "twin\udcff.json", "text": "你好"}
+    runs.write_json(tmp_path / "a.json", content)
+    assert runs.read_json(tmp_path / "a.json") == content
+    runs.write_json(tmp_path / "b.json", {"text": "你好"})
+    assert "你好" in (tmp_path / "b.json").read_text("utf-8")

@@ -6,7 +6,8 @@
     ├── UserError                  exit code 2: something that the user can mend
     │   ├── ConfigError            a key, a value or a file of the configuration
     │   ├── DataError              a data file that cannot be used
-    │   │   └── RecordError        one record of it: file, record, line, field, reason, mend
+    │   │   ├── RecordError        one record of it: file, record, line, field, reason, mend
+    │   │   └── PictureError       a picture that cannot be used: picture, reason, mend
     │   ├── ModelError             a model folder: its config, weights or tokenizer
     │   ├── AdapterError           an adapter folder, or an adapter for another base
     │   └── MachineError           a missing library, no disk space, no such device
@@ -52,6 +53,25 @@ class RecordError(DataError):
     def __init__(self, origin: object, field: str, reason: str, mend: str) -> None:
         self.origin, self.field, self.reason, self.mend = origin, field, reason, mend
         super().__init__(f"{origin}, field '{field}': {reason} {mend}")
+
+    def __reduce__(self) -> tuple[type[RecordError], tuple[object, str, str, str]]:
+        """Travel between processes in its parts."""
+        return type(self), (self.origin, self.field, self.reason, self.mend)
+
+
+class PictureError(DataError):
+    """A picture that cannot be used; the parts of the message are kept, so that its record can be named.
+
+    Attributes: `picture` (its path, or the beginning of its address), `reason` and `mend`, each a short text.
+    """
+
+    def __init__(self, picture: str, reason: str, mend: str) -> None:
+        self.picture, self.reason, self.mend = picture, reason, mend
+        super().__init__(f"the picture '{picture}' {reason} {mend}")
+
+    def __reduce__(self) -> tuple[type[PictureError], tuple[str, str, str]]:
+        """Travel between processes in its parts."""
+        return type(self), (self.picture, self.reason, self.mend)
 
 
 class ModelError(UserError):

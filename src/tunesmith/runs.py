@@ -52,9 +52,14 @@ def replacing(path: Path) -> Iterator[IO[str]]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that the file is either the old one or the new one, never a part."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:  # a file name that is not UTF-8, or half a character that a message quotes
+            text = json.dumps(content, indent=2)
     with replacing(path) as stream:
-        json.dump(content, stream, indent=2, ensure_ascii=False)
-        stream.write("\n")
+        stream.write(f"{text}\n")
 
 
 def read_json(path: Path) -> Any:

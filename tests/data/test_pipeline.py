@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from tunesmith.data.chat import MarkerChat, RenderOptions, render
+from tunesmith.data.chat import RenderOptions, render
+from tunesmith.data.chats import MarkerChat
+from tunesmith.data.flow import Work
 from tunesmith.data.formats import alpaca, messages
 from tunesmith.data.pipeline import Preparation, Prepared, prepare, split
 from tunesmith.data.sources import read_records
@@ -91,6 +93,8 @@ def test_report(files: list[str], tokenizer: TextTokenizer) -> None:
         "records": 2,
         "kept": 2,
         "bad": [],
+        "unlearned": 0,
+        "notes": [],
     }
 
 
@@ -161,7 +165,7 @@ def test_broken_files_are_never_skipped(tmp_path: Path, tokenizer: TextTokenizer
     with pytest.raises(DataError) as caught:
         make([bad, missing, good, cut], tokenizer, on_bad="skip")
     lines = str(caught.value).splitlines()
-    assert lines[0] == "2 data files and 1 of 2 records cannot be used:"
+    assert lines[0] == "2 data files and 1 of 3 records cannot be used:"
     assert "god.json" in lines[1] and "cut.json, line 2, column" in lines[2] and "bad.json, record 0" in lines[3]
 
 
@@ -188,9 +192,11 @@ def test_format_can_be_chosen(tmp_path: Path, tokenizer: TextTokenizer) -> None:
 
 
 def test_progress_counts_every_record(tmp_path: Path, tokenizer: TextTokenizer) -> None:
-    seen: list[int] = []
-    Preparation(MarkerChat(), tokenizer, RenderOptions(60), "skip", progress=seen.append).run(broken(tmp_path))
-    assert seen == list(range(1, 24))
+    seen: list[tuple[int, float]] = []
+    work = Work(MarkerChat(), tokenizer, RenderOptions(60))
+    Preparation(work, "skip", progress=lambda *done: seen.append(done)).run(broken(tmp_path))
+    assert [records for records, _ in seen] == [20, 23]
+    assert 0 < seen[0][1] < 1 == seen[-1][1]
 
 
 def test_fingerprint_follows_what_decides_about_rows(

@@ -47,5 +47,8 @@ def test_as_json() -> None:
             "records": 2,
             "kept": 1,
             "bad": [{"index": 0, "line": 1, "field": "output", "reason": "it is empty.", "mend": "Fill it in."}],
+            "unlearned": 0,
+            "notes": [],
         }
     ]
+    assert DataReport.from_json(content).as_json() == content

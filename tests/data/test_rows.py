@@ -1,44 +1,25 @@
-"""Rows in flat arrays come back as they were put in, in whole and in parts."""
+"""Rows on disk come back as they were put in, whichever block they were in."""
 
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tunesmith.data.report import DataReport
-from tunesmith.data.rows import GrowingRows, Prepared, split
+from tunesmith.data.rows import Columns, Rows, RowsWriter
 from tunesmith.data.types import IGNORE, Example, Origin
-from tunesmith.errors import ConfigError, DataError
 
 FILES = ("a.json", "b.json")
-
-
-def stored(examples: list[Example]) -> Prepared:
-    rows = GrowingRows(FILES)
-    for example in examples:
-        assert example.origin is not None
-        rows.append(example, FILES.index(example.origin.file))
-    assert len(rows) == len(examples)
-    return Prepared.whole(rows.finished(), DataReport(), "fingerprint")
-
-
-def numbered(count: int) -> Prepared:
-    return stored(
-        [Example([n] * (n % 5 + 1), [IGNORE] * (n % 5 + 1), Origin("a.json", n, n + 1)) for n in range(count)]
-    )
-
-
 tokens = st.integers(0, 2**31 - 1)
 examples = st.builds(
-    lambda pairs, file, record, line, cut, stops: Example(
-        [token for token, _ in pairs], [label for _, label in pairs], Origin(file, record, line), cut, stops
+    lambda pairs, record, line, cut, stops: Example(
+        [token for token, _ in pairs], [label for _, label in pairs], Origin("", record, line), cut, stops, cut // 2
     ),
     st.lists(st.tuples(tokens, tokens | st.just(IGNORE)), max_size=6),
-    st.sampled_from(FILES),
     st.integers(0, 2**40),
     st.none() | st.integers(1, 2**40),
     st.integers(0, 2**31 - 1),
@@ -46,48 +27,68 @@ examples = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(examples, max_size=6))
-def test_examples_come_back(given_examples: list[Example]) -> None:
-    prepared = stored(given_examples)
-    assert list(prepared) == given_examples
-    assert prepared.lengths.dtype == np.int64
-    assert prepared.lengths.tolist() == [len(example.input_ids) for example in given_examples]
+def store(folder: Path, blocks: list[tuple[int, list[Example]]]) -> Rows:
+    with RowsWriter(folder / "rows.arrow") as writer:
+        for file, block in blocks:
+            writer.append(Columns.of(block), file)
+    return Rows(folder / "rows.arrow", FILES)
 
 
-def test_memory_is_flat() -> None:
-    rows = numbered(1000).rows
-    assert rows.input_ids.dtype == rows.labels.dtype == np.int32
-    assert sum(value.nbytes for value in vars(rows).values() if isinstance(value, np.ndarray)) < 3000 * 8 + 1000 * 48
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 1), st.lists(examples, max_size=4)), max_size=4))
+def test_examples_come_back(tmp_path: Path, blocks: list[tuple[int, list[Example]]]) -> None:
+    for file, block in blocks:
+        for example in block:
+            assert example.origin is not None
+            example.origin = Origin(FILES[file], example.origin.record, example.origin.line)
+    rows = store(tmp_path, blocks)
+    given_examples = [example for _, block in blocks for example in block]
+    assert [rows.example(number) for number in range(len(rows))] == given_examples
+    assert rows.lengths.tolist() == [len(example.input_ids) for example in given_examples]
+    assert rows.file_numbers().tolist() == [file for file, block in blocks for _ in block]
 
 
-def test_rows_travel_to_workers() -> None:
-    prepared = pickle.loads(pickle.dumps(numbered(5)))
-    assert list(prepared) == list(numbered(5))
+@given(st.lists(examples, max_size=5))
+def test_columns_give_examples_and_counts(given_examples: list[Example]) -> None:
+    columns = Columns.of(given_examples)
+    assert len(columns) == len(given_examples)
+    assert columns.label_counts.tolist() == [example.label_count for example in given_examples]
+    for number, example in enumerate(given_examples):
+        assert example.origin is not None
+        example.origin = Origin("x", example.origin.record, example.origin.line)
+        assert columns.example(number, "x") == example
 
 
-@pytest.mark.parametrize(("count", "share", "apart"), [(10, 0.2, 2), (10, 0.01, 1), (10, 0.999, 9), (2, 0.5, 1)])
-def test_split_takes_each_row_once(count: int, share: float, apart: int) -> None:
-    prepared = numbered(count)
-    train, validation = split(prepared, share, seed=7)
-    assert (len(train), len(validation)) == (count - apart, apart)
-    records = [[example.origin.record for example in part if example.origin] for part in (train, validation)]
-    assert sorted(records[0] + records[1]) == list(range(count)) and [sorted(part) for part in records] == records
-    assert train.lengths.tolist() == [len(example.input_ids) for example in train]
-    assert len({prepared.fingerprint, train.fingerprint, validation.fingerprint}) == 3
+def test_data_stays_on_disk_and_rows_travel_to_workers(tmp_path: Path) -> None:
+    rows = store(tmp_path, [(0, [Example([n] * 50, [IGNORE] * 50, Origin("a.json", n)) for n in range(1000)])])
+    assert not rows._arrays(0)["input_ids"].flags.owndata, "a view of the mapped file"
+    again = pickle.loads(pickle.dumps(rows))
+    assert len(pickle.dumps(rows)) < 500 and again.example(999) == rows.example(999)
 
 
-def test_split_follows_the_seed() -> None:
-    prepared = numbered(100)
-    first, again, other = (split(prepared, 0.1, seed) for seed in (1, 1, 2))
-    assert [list(part) for part in first] == [list(part) for part in again]
-    assert first[0].fingerprint == again[0].fingerprint != other[0].fingerprint
-    assert list(first[1]) != list(other[1])
+def example(prompt: list[int], answer: list[int], *more: list[int]) -> Example:
+    """A row whose last of several answers is `answer`."""
+    ids, labels = list(prompt), [IGNORE] * len(prompt)
+    for number, part in enumerate((answer, *more)):
+        ids += part
+        labels += part if number % 2 == 0 else [IGNORE] * len(part)
+    return Example(ids, labels, Origin("a.json", 0))
 
 
-def test_what_cannot_be_split() -> None:
-    for share in (0.0, 1.0, -1.0):
-        with pytest.raises(ConfigError, match="not between 0 and 1"):
-            split(numbered(4), share, 0)
-    with pytest.raises(DataError, match="one row cannot be split"):
-        split(numbered(1), 0.5, 0)
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (example([1, 5, 6], [7]), example([1, 5, 6], [8, 9]), True),
+        (example([1, 5, 6], [7]), example([1, 6, 5], [7]), False),
+        (example([1, 5], [7]), example([1, 5, 6], [7]), False),
+        (example([1, 5], [7], [3], [4]), example([1, 5], [7], [3], [9, 9]), True),
+        (example([1, 5], [7], [3], [4]), example([1, 5], [8], [3], [4]), False),
+        (example([1], [7, 8]), example([1], [7, 9]), False),  # plain text: the whole of it counts
+        (example([1], [7, 8]), example([1], [7, 8]), True),
+    ],
+)
+def test_prompts_are_told_apart(one: Example, other: Example, same: bool) -> None:
+    between = example([1, 2, 3], [4])
+    hashes = Columns.of([one, between, other]).prompt
+    assert (hashes[0] == hashes[2]) is np.bool_(same)
+    assert Columns.of([other]).prompt[0] == hashes[2], "the neighbours do not matter"

@@ -23,6 +23,17 @@ def tiny_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def other_rows(tiny_rows: Path) -> Path:
+    """The same questions with other answers: the better the training rows are learned, the worse these are answered."""
+    rows = json.loads(tiny_rows.read_text(encoding="utf-8"))
+    for row in rows:
+        row["messages"][1]["content"] = "QQQQ ZZZZ XXXX"
+    file = tiny_rows.with_name("other.json")
+    file.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
 def tiny_config(tiny_model_folder: Path, tiny_rows: Path) -> dict[str, Any]:
     """A config without `output`; the round trip and the loggers are left out, as most tests do not need them."""
     return {

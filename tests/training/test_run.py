@@ -80,3 +80,19 @@ def test_a_mistake_can_be_mended_in_the_same_folder(tiny_config: dict, tmp_path:
         train({**tiny_config, "data": data, "output": str(tmp_path / "run")})
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "failed"
     assert train({**tiny_config, "output": str(tmp_path / "run")}).state == "finished"
+
+
+def test_ctrl_c_before_the_first_step_is_an_interruption(
+    tiny_config: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunesmith.training import steps
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    config = changed(tiny_config, tmp_path / "run")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(steps, "test_objective", interrupt)
+        train(config)
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "interrupted"
+    assert train(config).state == "finished"

@@ -29,7 +29,8 @@ def losses(run: Path, key: str = "loss") -> list[float]:
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_same_trajectory_as_a_plain_loop(accumulation: int, tiny_config: dict, tmp_path: Path) -> None:
     """The oracle: 25 lines of PyTorch with full logits, one mean over the label tokens of the whole step."""
-    from tunesmith.data.chat import MarkerChat, RenderOptions
+    from tunesmith.data.chat import RenderOptions
+    from tunesmith.data.chats import MarkerChat
     from tunesmith.data.collate import collate
     from tunesmith.data.order import EpochOrder
     from tunesmith.data.pipeline import prepare
@@ -85,10 +86,10 @@ def test_same_result_another_way(other: dict, tiny_config: dict, tmp_path: Path)
         torch.testing.assert_close(two[name], tensor, atol=2e-4, rtol=1e-3)
 
 
-def test_best_checkpoint_is_the_result(tiny_config: dict, tmp_path: Path) -> None:
-    """A learning rate that ruins the model after the second step: the result is the best step, not the last."""
-    config = {**tiny_config, "data": {**tiny_config["data"], "validation": tiny_config["data"]["train"]}}
-    settings = {"eval_steps": 1, "save_steps": 8, "schedule": "constant", "learning_rate": 0.5, "warmup_steps": 0}
+def test_best_checkpoint_is_the_result(tiny_config: dict, other_rows: Path, tmp_path: Path) -> None:
+    """The validation contradicts what is learned: the result is an early step, not the last."""
+    config = {**tiny_config, "data": {**tiny_config["data"], "validation": str(other_rows)}}
+    settings = {"eval_steps": 1, "save_steps": 8, "schedule": "constant", "learning_rate": 0.1, "warmup_steps": 0}
     train(changed(config, tmp_path / "run", **settings))
     run = tmp_path / "run"
     evaluated = losses(run, "eval_loss")[1:]
@@ -116,15 +117,17 @@ def test_non_finite_gradient_names_the_tensor(tiny_config: dict, tmp_path: Path)
 
     from tunesmith.runs import open_run
     from tunesmith.training.callbacks import Progress
+    from tunesmith.training.rows import arrange, prepare_rows
     from tunesmith.training.settings import TrainConfig
+    from tunesmith.training.setup import choose
 
     config = TrainConfig.model_validate(changed(tiny_config, tmp_path / "run", save_steps=1))
     run = open_run(config.output)
     from tunesmith import lookup
 
-    setup = steps.choose(config)
+    setup = choose(config)
     loaded = steps.load_base(config, setup)
-    rows = steps.prepare_rows(config, setup, loaded)
+    rows = arrange(config, setup, loaded, prepare_rows(config, setup))
     method = lookup.find("tunesmith.tuning", "lora")
     objective = steps.build_objective(config, setup, loaded, method, run)
     tuner = steps.build_trainer(config, setup, objective, rows, method, run)

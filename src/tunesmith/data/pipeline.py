@@ -1,34 +1,38 @@
-"""Files -> rows: read, parse and render every record, and account for each of them.
+"""Files -> rows: read, parse and render every record once, keep the rows on disk, and account for each record.
 
-`prepare` gives a map-style dataset of Examples and a report. No record is dropped or cut without standing in it.
+`prepare` gives a map-style dataset of Examples and a report. No record is dropped or cut without standing in it. The
+same files with the same settings are not read a second time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, is_dataclass, replace
-from itertools import chain, islice
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
-from .. import lookup
-from ..errors import ConfigError, DataError, RecordError
-from . import formats, sources
-from .chat import ChatFormat, RenderOptions, render
+from ..errors import ConfigError, DataError
+from ..runs import read_json, write_json
+from . import sources
+from .cache import cache_folder, filling
+from .chat import ChatFormat, RenderOptions
+from .flow import Done, Work, survey
+from .prepared import Prepared, Weight, split, weigh
 from .report import DataReport, FileReport, refusal
-from .rows import GrowingRows, Prepared, split
+from .rows import Rows, RowsWriter
 from .tokenizer import TextTokenizer
-from .types import Conversation, Example
 
-__all__ = ["DataReport", "FileReport", "OnBad", "Preparation", "Prepared", "prepare", "split"]
+__all__ = ["DataReport", "FileReport", "OnBad", "Preparation", "Prepared", "Weight", "prepare", "split", "weigh"]
 
-LAYOUT = 1
+LAYOUT = 2
 """Part of every fingerprint: raised when the same files and settings begin to give other rows."""
 
 OnBad = Literal["stop", "skip"]
+_ROWS, _REPORT = "rows.arrow", "report.json"
 
 
 def prepare(
@@ -40,7 +44,7 @@ def prepare(
     format: str | None = None,
 ) -> Prepared:
     """Read, parse and render all records of `files`; see `Preparation.run`."""
-    return Preparation(chat, tokenizer, options, on_bad, format).run(files)
+    return Preparation(Work(chat, tokenizer, options, format), on_bad).run(files)
 
 
 @dataclass(frozen=True)
@@ -48,81 +52,140 @@ class Preparation:
     """How records become rows.
 
     `on_bad`: `stop` raises when all files are read, with every bad record named; `skip` leaves bad records out and
-    names them in the report. `format`: found out from each file's first records if None. `progress` is called with
-    the number of records that are done, after each one.
+    names them in the report. `progress` is called after each block of records with the number of records that are
+    done and the share of the bytes (0 to 1). `processes`: one for each core if None.
     """
 
-    chat: ChatFormat
-    tokenizer: TextTokenizer
-    options: RenderOptions
+    work: Work
     on_bad: OnBad = "stop"
-    format: str | None = None
-    progress: Callable[[int], None] | None = None
+    processes: int | None = None
+    progress: Callable[[int, float], None] | None = None
 
     def run(self, files: Sequence[str]) -> Prepared:
-        """Return the rows of all records.
+        """Return the rows of all records; `files` are files, folders or patterns.
 
         Raises:
             DataError: a file cannot be read, a record is bad and `on_bad` is "stop", or no record can be used.
-            ConfigError: `format` is unknown.
+            ConfigError: the format is unknown.
+            MachineError: the rows cannot be kept on disk.
         """
         if self.on_bad not in ("stop", "skip"):
             raise ConfigError(f"data.on_bad: '{self.on_bad}' is neither 'stop' nor 'skip'.")
         if not files:
             raise DataError("No data file is given.")
-        format = lookup.find(formats.__name__, self.format, "data.format") if self.format is not None else None
-        rows, report, broken = GrowingRows(tuple(map(str, files))), DataReport(), []
-        for number in range(len(files)):
-            try:
-                self._read(number, format, rows, report)
-            except DataError as error:  # the file itself; the other files are read all the same
-                broken.append(error)
-        if broken or not len(rows) or (report.bad and self.on_bad == "stop"):
+        paths, broken = expand_all(files)
+        folder = cache_folder() / self.key(paths)
+        if not broken and (folder / _REPORT).is_file():
+            prepared = self._open(folder, paths)
+            if prepared.report.bad and self.on_bad == "stop":
+                raise refusal([], prepared.report)
+            return prepared
+        with filling(folder) as aside, ThreadPoolExecutor(1) as hashing:
+            digests = {path: hashing.submit(_file_digest, path) for path in paths}
+            report = self._fill(aside / _ROWS, paths, broken)
+            content = report.as_json()
+            fingerprint = self._fingerprint([(f.format, digests[f.path].result()) for f in report.files])
+            write_json(aside / _REPORT, {"fingerprint": fingerprint, "report": content})
+        return self._open(folder, paths)
+
+    def _open(self, folder: Path, paths: list[str]) -> Prepared:
+        content = read_json(folder / _REPORT)
+        return Prepared.whole(
+            Rows(folder / _ROWS, paths), DataReport.from_json(content["report"]), content["fingerprint"]
+        )
+
+    def _fill(self, path: Path, paths: list[str], broken: list[DataError]) -> DataReport:
+        """Write all rows into an Arrow file and return the report.
+
+        Raises:
+            DataError: there is something to refuse.
+        """
+        report, rows, sizes = DataReport(), 0, {path: os.stat(path).st_size for path in paths}
+        before, current = 0, ""
+        with RowsWriter(path) as writer:
+            for done in survey(paths, self.work, self.processes):
+                if done.path != current:
+                    before += sizes.get(current, 0)
+                    current = done.path
+                if done.error is not None:
+                    broken.append(done.error)
+                rows += add(report, done)
+                if done.columns is not None and not broken:
+                    writer.append(done.columns, paths.index(done.path))
+                if self.progress is not None:
+                    total = sum(file.records for file in report.files)
+                    self.progress(total, (before + done.position) / max(sum(sizes.values()), 1))
+        if broken or not rows or (report.bad and self.on_bad == "stop"):
+            if not broken and not report.bad:
+                count = sum(file.records for file in report.files)
+                raise DataError(
+                    f"None of the {count} records is to be learned from: all answers are marked as bad ones (label "
+                    "false). Give records with good answers too."
+                )
             raise refusal(broken, report)
-        return Prepared.whole(rows.finished(), report, self._fingerprint(report))
+        return report
 
-    def _read(self, number: int, format: ModuleType | None, rows: GrowingRows, report: DataReport) -> None:
-        """Add the records of file `number` to the rows and the report."""
-        path = rows.files[number]
-        records = sources.scan(path)
-        first = list(islice(records, formats.FIRST))
-        format = format or formats.detect([record for record, _ in first], path)
-        file = FileReport(path, format.__name__.rpartition(".")[2])
-        report.files.append(file)
-        done = sum(before.records for before in report.files)
-        for record, origin in chain(first, records):
-            file.records += 1
-            try:
-                if isinstance(record, RecordError):
-                    raise record
-                example = self._render(format.parse(record, origin), report)
-                rows.append(example, number)
-                file.kept += 1
-            except RecordError as error:
-                file.bad.append(error)
-            if self.progress is not None:
-                self.progress(done + file.records)
+    def key(self, paths: Sequence[str]) -> str:
+        """Return the name of the cache's folder: files by path, size and time, and everything else that decides."""
+        files = []
+        for path in paths:
+            stat = os.stat(path)
+            files.append([str(Path(path).resolve()), path, stat.st_size, stat.st_mtime_ns, stat.st_ino])
+        settings = [files, self.work.format, self._settings()]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:40]
 
-    def _render(self, conversation: Conversation, report: DataReport) -> Example:
-        example = render(conversation, self.chat, self.tokenizer, self.options)
-        report.tokens += len(example.input_ids)
-        report.label_tokens += example.label_count
-        if example.cut:
-            whole = render(conversation, self.chat, self.tokenizer, replace(self.options, max_length=None))
-            report.cut_rows += 1
-            report.cut_tokens += example.cut
-            report.cut_label_tokens += whole.label_count - example.label_count
-        return example
+    def _settings(self) -> list[Any]:
+        work = self.work
+        assert work.chat is not None and work.tokenizer is not None  # rows need both
+        chat = {name: getattr(work.chat, name) for name in ("name", "encoding", "bos", "stop_texts")}
+        return [LAYOUT, work.tokenizer.fingerprint, chat, _plain(work.chat), asdict(work.options)]
 
-    def _fingerprint(self, report: DataReport) -> str:
+    def _fingerprint(self, files: list[tuple[str, str]]) -> str:
         """Return the SHA-256 over everything that decides about the rows: bytes of the files, formats, settings."""
         total = hashlib.sha256()
-        for file in report.files:
-            total.update(f"{file.format} {_file_digest(file.path)}\n".encode())
-        chat = {name: getattr(self.chat, name) for name in ("name", "encoding", "bos", "stop_texts")}
-        settings = [LAYOUT, self.tokenizer.fingerprint, chat, _plain(self.chat), asdict(self.options)]
-        total.update(json.dumps(settings, sort_keys=True).encode())
+        for format, digest in files:
+            total.update(f"{format} {digest}\n".encode())
+        total.update(json.dumps(self._settings(), sort_keys=True).encode())
         return total.hexdigest()
+
+
+def expand_all(files: Sequence[str]) -> tuple[list[str], list[DataError]]:
+    """Return the data files that files, folders and patterns stand for, and what is wrong with the others."""
+    paths: dict[Path, str] = {}
+    broken = []
+    for file in files:
+        try:
+            for path in sources.expand(file):
+                if earlier := paths.get(same := Path(path).resolve()):
+                    also = f" (also as '{earlier}')" if earlier != path else ""
+                    raise DataError(f"'{path}' is given twice{also}. Give it once; with a weight of 2 it comes twice.")
+                paths[same] = path
+        except DataError as error:
+            broken.append(error)
+    return list(paths.values()), broken
+
+
+def add(report: DataReport, done: Done) -> int:
+    """Add a block to the report; return how many rows it gave."""
+    if not report.files or report.files[-1].path != done.path:
+        if done.format is None:
+            return 0  # the file is no file of records: its error says so
+        report.files.append(FileReport(done.path, done.format))
+    file = report.files[-1]
+    file.records += done.records
+    file.kept += done.records - len(done.bad)
+    file.bad += done.bad
+    file.unlearned += done.unlearned
+    file.notes += done.notes
+    columns = done.columns
+    if columns is None or not len(columns):
+        return 0
+    report.tokens += len(columns.input_ids)
+    report.label_tokens += int(columns.label_counts.sum())
+    report.cut_rows += int((columns.cut > 0).sum())
+    report.cut_tokens += int(columns.cut.sum())
+    report.cut_label_tokens += int(columns.cut_labels.sum())
+    return len(columns)
 
 
 def _plain(value: Any) -> dict[str, Any]:

@@ -14,13 +14,19 @@ SHOWN = 10
 
 @dataclass
 class FileReport:
-    """What became of the records of one file."""
+    """What became of the records of one file.
+
+    `kept` can be used; `unlearned` of them are not learned from (answers that are marked as bad ones). `notes`: how
+    the file was read, where that is not as usual.
+    """
 
     path: str
     format: str
     records: int = 0
     kept: int = 0
     bad: list[RecordError] = field(default_factory=list)
+    unlearned: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -44,6 +50,18 @@ class DataReport:
         content = dict(vars(self))
         content["files"] = [{**vars(file), "bad": [_bad_as_json(error) for error in file.bad]} for file in self.files]
         return content
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> DataReport:
+        """Return the report that `as_json` wrote."""
+        files = []
+        for file in content["files"]:
+            bad = [
+                RecordError(Origin(file["path"], e["index"], e["line"]), e["field"], e["reason"], e["mend"])
+                for e in file["bad"]
+            ]
+            files.append(FileReport(**{**file, "bad": bad}))
+        return cls(**{**content, "files": files})
 
 
 def refusal(broken: list[DataError], report: DataReport) -> DataError:

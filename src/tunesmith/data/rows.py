@@ -1,130 +1,237 @@
-"""The rows of a run in memory: flat arrays of ids and labels, as a map-style dataset that can be split."""
+"""Rows on disk: an Arrow file that is mapped into memory, so that its size does not matter to a run's memory.
+
+One record batch for each block of records; a row is a slice of the batch's arrays. Source of the layout: Arrow IPC
+file format, https://arrow.apache.org/docs/format/Columnar.html.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, DataError
-from .order import shuffled
-from .report import DataReport
-from .types import Example, Origin
+from .types import IGNORE, Example, Origin
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_KEPT_BATCHES = 64
+"""Batches whose arrays are kept open; each is a few hundred bytes, the data itself stays on disk."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Examples in flat arrays: row r has the tokens `starts[r]` to `starts[r + 1]`; `line` 0 stands for none."""
+class Columns:
+    """Some rows as flat arrays: row r has the tokens between the sums of `lengths` before and after it.
 
-    files: tuple[str, ...]
+    `line` 0 stands for none. `prompt` is a hash of what stands before a row's last answer: equal prompts have equal
+    hashes. What travels from a worker process to the one that writes.
+    """
+
     input_ids: NDArray[np.int32]
     labels: NDArray[np.int32]
-    starts: NDArray[np.int64]
+    lengths: NDArray[np.int32]
     stops: NDArray[np.int32]
-    stop_starts: NDArray[np.int64]
+    stop_counts: NDArray[np.int32]
     cut: NDArray[np.int32]
-    file: NDArray[np.int32]
+    cut_labels: NDArray[np.int32]
+    prompt: NDArray[np.uint64]
     record: NDArray[np.int64]
     line: NDArray[np.int64]
 
-    def example(self, row: int) -> Example:
-        """Return a row as the Example that was stored."""
-        tokens = slice(self.starts[row], self.starts[row + 1])
-        stops = self.stops[self.stop_starts[row] : self.stop_starts[row + 1]]
-        origin = Origin(self.files[self.file[row]], int(self.record[row]), int(self.line[row]) or None)
-        ids, labels = self.input_ids[tokens].tolist(), self.labels[tokens].tolist()
-        return Example(ids, labels, origin, int(self.cut[row]), stops.tolist())
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The rows of a run as a map-style dataset, with the account of where they came from.
-
-    `chosen` are the rows of `rows` that belong to it. A part made by `split` keeps the report of the whole.
-    """
-
-    rows: Rows
-    chosen: NDArray[np.int64]
-    report: DataReport
-    fingerprint: str
-
     @classmethod
-    def whole(cls, rows: Rows, report: DataReport, fingerprint: str) -> Prepared:
-        """Return all rows, in their order."""
-        return cls(rows, np.arange(len(rows.cut), dtype=np.int64), report, fingerprint)
+    def of(cls, examples: Sequence[Example]) -> Columns:
+        """Return examples as arrays; their origins keep only record and line."""
+        origins = [example.origin or Origin("", 0) for example in examples]
+        values: dict[str, list[int]] = {
+            "input_ids": [],
+            "labels": [],
+            "lengths": [len(example.input_ids) for example in examples],
+            "stops": [position for example in examples for position in example.stops],
+            "stop_counts": [len(example.stops) for example in examples],
+            "cut": [example.cut for example in examples],
+            "cut_labels": [example.cut_labels for example in examples],
+            "prompt": [],
+            "record": [origin.record for origin in origins],
+            "line": [origin.line or 0 for origin in origins],
+        }
+        kinds = {"prompt": np.uint64, "record": np.int64, "line": np.int64}
+        arrays: dict[str, Any] = {name: np.array(value, kinds.get(name, np.int32)) for name, value in values.items()}
+        arrays["input_ids"] = _flat([example.input_ids for example in examples])
+        arrays["labels"] = _flat([example.labels for example in examples])
+        arrays["prompt"] = _prompts(arrays["input_ids"], arrays["labels"], arrays["lengths"])
+        return cls(**arrays)
 
     def __len__(self) -> int:
-        return len(self.chosen)
+        return len(self.lengths)
 
-    def __getitem__(self, index: int) -> Example:
-        return self.rows.example(int(self.chosen[index]))
-
-    def __iter__(self) -> Iterator[Example]:
-        return (self[index] for index in range(len(self)))
+    def example(self, row: int, file: str) -> Example:
+        """Return a row as an Example; `file` is where it comes from."""
+        tokens = slice(self.starts[row], self.starts[row] + self.lengths[row])
+        stops = slice(self.stop_starts[row], self.stop_starts[row] + self.stop_counts[row])
+        return Example(
+            self.input_ids[tokens].tolist(),
+            self.labels[tokens].tolist(),
+            Origin(file, int(self.record[row]), int(self.line[row]) or None),
+            int(self.cut[row]),
+            self.stops[stops].tolist(),
+            int(self.cut_labels[row]),
+        )
 
     @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        """The number of tokens of each row."""
-        lengths: NDArray[np.int64] = np.diff(self.rows.starts)[self.chosen]
-        return lengths
+    def starts(self) -> NDArray[np.int64]:
+        """Where each row begins in `input_ids` and `labels`."""
+        starts: NDArray[np.int64] = np.cumsum(self.lengths, dtype=np.int64) - self.lengths
+        return starts
+
+    @cached_property
+    def stop_starts(self) -> NDArray[np.int64]:
+        """Where each row begins in `stops`."""
+        starts: NDArray[np.int64] = np.cumsum(self.stop_counts, dtype=np.int64) - self.stop_counts
+        return starts
+
+    @property
+    def label_counts(self) -> NDArray[np.int64]:
+        """How many labels each row has."""
+        learned = np.concatenate([[0], np.cumsum(self.labels != IGNORE)])
+        ends = np.cumsum(self.lengths)
+        counts: NDArray[np.int64] = learned[ends] - learned[ends - self.lengths]
+        return counts
+
+    def batch(self, file: int) -> pa.RecordBatch:
+        """Return the rows as an Arrow record batch; `file` is the number of the file that they come from."""
+        import pyarrow as pa
+
+        def lists(values: NDArray[np.int32], lengths: NDArray[np.int32]) -> pa.Array:
+            starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+            return pa.ListArray.from_arrays(pa.array(starts), pa.array(values))
+
+        plain = {f.name: pa.array(getattr(self, f.name)) for f in fields(self) if f.name not in _LISTS}
+        files = pa.array(np.full(len(self), file, np.int32))
+        found = {
+            "input_ids": lists(self.input_ids, self.lengths),
+            "labels": lists(self.labels, self.lengths),
+            "stops": lists(self.stops, self.stop_counts),
+            "file": files,
+            **plain,
+        }
+        return pa.RecordBatch.from_pydict(found)
 
 
-class GrowingRows:
-    """Rows while they are being added."""
+_LISTS = ("input_ids", "labels", "stops", "lengths", "stop_counts")
 
-    def __init__(self, files: tuple[str, ...]) -> None:
-        self.files = files
-        self.input_ids, self.labels, self.stops = array("i"), array("i"), array("i")
-        self.starts, self.stop_starts = array("q", [0]), array("q", [0])
-        self.cut, self.file, self.record, self.line = array("i"), array("i"), array("q"), array("q")
+
+def _flat(parts: Sequence[list[int]]) -> NDArray[np.int32]:
+    """Return lists one after the other as an array, several times faster than numpy makes it of a list."""
+    whole = array("i")
+    for part in parts:
+        whole.fromlist(part)
+    return np.frombuffer(whole, np.int32) if whole else np.zeros(0, np.int32)
+
+
+def _prompts(ids: NDArray[np.int32], labels: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """Return for each row a hash of its tokens before the last stretch of labels, and of their places.
+
+    A row that is learned from its first token on (plain text) counts whole. A sum of mixed (token, place) pairs: the same on every machine, and computed for a whole block at once.
+    """
+    ends = np.cumsum(lengths, dtype=np.int64)
+    starts = ends - lengths
+    place = np.arange(len(ids), dtype=np.int64) - np.repeat(starts, lengths)
+    learned = labels != IGNORE
+    before = np.concatenate([[False], learned[:-1]]) & (place > 0)
+    begins = np.flatnonzero(learned & ~before)  # where a stretch of labels begins
+    last = lengths.astype(np.int64).copy()
+    row = np.searchsorted(ends, begins, side="right")
+    last[row] = place[begins]  # later stretches overwrite earlier ones
+    last = np.where(last <= 1, lengths, last)
+    counted = place < np.repeat(last, lengths)
+    mixed = (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= (place.astype(np.uint64) + np.uint64(1)) * np.uint64(0xC2B2AE3D27D4EB4F)
+    mixed = (mixed ^ (mixed >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = np.where(counted, mixed ^ (mixed >> np.uint64(29)), np.uint64(0))
+    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
+    sums: NDArray[np.uint64] = total[ends] - total[starts]
+    return sums
+
+
+class RowsWriter(AbstractContextManager["RowsWriter"]):
+    """Writes blocks of rows into one Arrow file; use it in a `with` statement."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+
+        empty = Columns.of([]).batch(0)
+        self._sink = pa.OSFile(str(path), "wb")
+        self._writer = pa.ipc.new_file(self._sink, empty.schema)
+
+    def append(self, columns: Columns, file: int) -> None:
+        """Add rows that come from file number `file`."""
+        if len(columns):
+            self._writer.write_batch(columns.batch(file))
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+        self._sink.close()
+
+
+class Rows:
+    """The rows of an Arrow file, by number; `files` are the paths that their `file` numbers stand for."""
+
+    def __init__(self, path: str | Path, files: Sequence[str]) -> None:
+        import pyarrow as pa
+
+        self.path, self.files = str(path), tuple(files)
+        self._reader = pa.ipc.open_file(pa.memory_map(self.path))
+        counts, lengths, prompts = [0], [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+        for number in range(self._reader.num_record_batches):
+            batch = self._reader.get_batch(number)
+            counts.append(batch.num_rows)
+            lengths.append(np.diff(batch.column("input_ids").offsets.to_numpy()).astype(np.int64))
+            prompts.append(batch.column("prompt").to_numpy().copy())
+        self._starts = np.cumsum(counts)
+        self.lengths: NDArray[np.int64] = np.concatenate(lengths)
+        self.prompts: NDArray[np.uint64] = np.concatenate(prompts)
+        self._arrays = lru_cache(_KEPT_BATCHES)(self._open)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process as the path: it maps the file itself."""
+        return Rows, (self.path, self.files)
 
     def __len__(self) -> int:
-        return len(self.cut)
+        return len(self.lengths)
 
-    def append(self, example: Example, file: int) -> None:
-        """Add an example that was read from file number `file`."""
-        self.input_ids.extend(example.input_ids)
-        self.labels.extend(example.labels)
-        self.starts.append(len(self.input_ids))
-        self.stops.extend(example.stops)
-        self.stop_starts.append(len(self.stops))
-        origin = example.origin
-        assert origin is not None  # every record of a source has one
-        self.cut.append(example.cut)
-        self.file.append(file)
-        self.record.append(origin.record)
-        self.line.append(origin.line or 0)
+    def example(self, row: int) -> Example:
+        """Return a row as the Example that was stored."""
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        at, arrays = row - int(self._starts[number]), self._arrays(number)
+        tokens = slice(arrays["starts"][at], arrays["starts"][at + 1])
+        stops = slice(arrays["stop_starts"][at], arrays["stop_starts"][at + 1])
+        origin = Origin(self.files[arrays["file"][at]], int(arrays["record"][at]), int(arrays["line"][at]) or None)
+        return Example(
+            arrays["input_ids"][tokens].tolist(),
+            arrays["labels"][tokens].tolist(),
+            origin,
+            int(arrays["cut"][at]),
+            arrays["stops"][stops].tolist(),
+            int(arrays["cut_labels"][at]),
+        )
 
-    def finished(self) -> Rows:
-        """Return the rows; they share the memory of this object."""
-        columns = {name: value for name, value in vars(self).items() if isinstance(value, array)}
-        return Rows(self.files, **{name: np.asarray(value) for name, value in columns.items()})
+    def file_numbers(self) -> NDArray[np.int32]:
+        """Return for each row the number of the file that it comes from."""
+        batches = (self._reader.get_batch(number) for number in range(self._reader.num_record_batches))
+        return np.concatenate([np.zeros(0, np.int32), *(batch.column("file").to_numpy() for batch in batches)])
 
-
-def split(prepared: Prepared, share: float, seed: int) -> tuple[Prepared, Prepared]:
-    """Return (training, validation): `share` of the rows, at least one, drawn by `seed`, for validation.
-
-    Both parts keep the order of the files. Which rows are drawn depends on their number and the seed alone.
-
-    Raises:
-        ConfigError: the share is not between 0 and 1.
-        DataError: there are fewer than two rows.
-    """
-    if not 0 < share < 1:
-        raise ConfigError(f"data.validation_share: {share} is not between 0 and 1.")
-    if len(prepared) < 2:
-        raise DataError("data.validation_share: one row cannot be split. Give more records, or a validation file.")
-    count = min(max(round(len(prepared) * share), 1), len(prepared) - 1)
-    order = shuffled(len(prepared), seed)
-    parts = {"training": np.sort(order[count:]), "validation": np.sort(order[:count])}
-    made = []
-    for name, part in parts.items():
-        text = f"{prepared.fingerprint} {name} {count} {seed}"
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        made.append(replace(prepared, chosen=prepared.chosen[part], fingerprint=digest))
-    return made[0], made[1]
+    def _open(self, number: int) -> dict[str, NDArray[Any]]:
+        """Return a batch's arrays; they are views of the mapped file."""
+        batch = self._reader.get_batch(number)
+        ids, labels, stops = (batch.column(name) for name in ("input_ids", "labels", "stops"))
+        arrays = {"starts": ids.offsets, "stop_starts": stops.offsets}
+        arrays |= {"input_ids": ids.values, "labels": labels.values, "stops": stops.values}
+        arrays |= {name: batch.column(name) for name in ("file", "record", "line", "cut", "cut_labels")}
+        return {name: array.to_numpy(zero_copy_only=True) for name, array in arrays.items()}

@@ -80,16 +80,22 @@ def reporters(config: TrainConfig) -> list[str]:
     return names
 
 
-def step_counts(config: TrainConfig, rows: int) -> tuple[int, int]:
-    """Return (optimiser steps in all, optimiser steps an epoch) for this many training rows."""
+def step_counts(config: TrainConfig, rows: int | None) -> tuple[int, int]:
+    """Return (optimiser steps in all, optimiser steps an epoch) for this many training rows.
+
+    A stream (None) has no epochs; a tenth of its steps stands for one.
+    """
     settings = config.training
+    if rows is None:
+        assert settings.steps is not None  # the settings see to it
+        return settings.steps, max(1, settings.steps // 10)
     batches = -(-rows // settings.batch_size)
     per_epoch = -(-batches // settings.gradient_accumulation_steps)
     total = settings.steps if settings.steps is not None else max(1, round(per_epoch * settings.epochs))
     return total, per_epoch
 
 
-def training_arguments(config: TrainConfig, folder: Path, precision: Precision, rows: int) -> TrainingArguments:
+def training_arguments(config: TrainConfig, folder: Path, precision: Precision, rows: int | None) -> TrainingArguments:
     """Return HF's arguments for this run; checkpoints, evaluation, logging and progress are steered by our own code."""
     settings = config.training
     total, per_epoch = step_counts(config, rows)

@@ -16,7 +16,7 @@ from .plot import draw_loss
 from .settings import TUNING, TrainConfig
 
 if TYPE_CHECKING:
-    from .steps import Rows
+    from .rows import Rows
 
 FREE_TO_CHANGE = {"logging_steps", "save_steps", "keep_checkpoints", "report_to", "workers", "verify", "resume"}
 """Training settings that a resumed run may change: none of them touches the weights."""
@@ -97,6 +97,8 @@ def _changed(config: TrainConfig, run: RunFolder) -> list[str]:
 def _train(config: TrainConfig, run: RunFolder, resumed: bool) -> RunResult:
     from . import steps
     from .callbacks import Progress
+    from .rows import arrange, prepare_rows
+    from .setup import choose
 
     with replacing(run.path / CONFIG) as stream:
         stream.write(configuration.dump(config))
@@ -104,10 +106,11 @@ def _train(config: TrainConfig, run: RunFolder, resumed: bool) -> RunResult:
     run.set_status("running", step=run.status.get("step", 0))
     progress = Progress()
     try:
-        setup = steps.choose(config)
-        loaded = steps.load_base(config, setup)
-        rows = steps.prepare_rows(config, setup, loaded)
+        setup = choose(config)
+        rows = prepare_rows(config, setup)
         _check_data(run, rows, resumed)
+        loaded = steps.load_base(config, setup)
+        rows = arrange(config, setup, loaded, rows)
         method = lookup.find(TUNING, config.tuning.method)
         objective = steps.build_objective(config, setup, loaded, method, run)
         trainer = steps.build_trainer(config, setup, objective, rows, method, run)
@@ -116,9 +119,13 @@ def _train(config: TrainConfig, run: RunFolder, resumed: bool) -> RunResult:
         if stopped_by is not None:
             run.set_status("interrupted", step=progress.step, loss=progress.loss, signal=stopped_by)
             return RunResult(run.path, "interrupted", progress.step, progress.loss, signal=stopped_by)
+        _write_data(run, rows)
         result = steps.save_result(config, setup, trainer, rows, method)
         facts = steps.verify(config, setup, run)
         draw_loss(run)
+    except KeyboardInterrupt:  # before the first step, or after the last
+        run.set_status("interrupted", step=progress.step, loss=progress.loss)
+        raise
     except BaseException as error:
         run.set_status("failed", step=progress.step, loss=progress.loss, reason=_reason(error))
         raise
@@ -143,7 +150,12 @@ def _check_data(run: RunFolder, rows: Rows, resumed: bool) -> None:
             f"The unfinished run '{run.path}' began with other rows: the data files, the tokenizer or the template "
             "have changed since. Put them back to resume it, or set training.resume=never to start anew."
         )
-    content = {"fingerprint": rows.fingerprint, **rows.train.report.as_json()}
-    if rows.validation is not None and rows.validation.report is not rows.train.report:
+    _write_data(run, rows)
+
+
+def _write_data(run: RunFolder, rows: Rows) -> None:
+    """Write down what became of every record; again at the end, since a stream is read while the run goes on."""
+    content = {"fingerprint": rows.fingerprint, **rows.report.as_json()}
+    if rows.validation is not None and rows.validation.report is not rows.report:
         content["validation"] = rows.validation.report.as_json()
     write_json(run.path / DATA, content)

@@ -22,13 +22,26 @@ def _as_list(value: Any) -> Any:
 Files = Annotated[list[str], BeforeValidator(_as_list)]
 
 
+class Source(_Section):
+    """A data file that counts more or less than others."""
+
+    path: str = Field(description="A file, a folder or a pattern.")
+    weight: float = Field(1.0, gt=0, description="How often its rows come in an epoch: 2 is twice, 0.25 every fourth.")
+    loss_weight: float = Field(1.0, ge=0, description="What the loss of its rows is multiplied by.")
+
+
+Sources = Annotated[list[str | Source], BeforeValidator(lambda value: [value] if isinstance(value, dict) else value)]
+
+
 class DataSettings(_Section):
     """Which records are learned from, and how they become rows."""
 
-    train: Files = Field(min_length=1, description="Files to learn from (JSON or JSONL).")
+    train: Annotated[Sources, BeforeValidator(_as_list)] = Field(
+        min_length=1, description="Files, folders or patterns to learn from; or {path, weight, loss_weight} for each."
+    )
     validation: Files = Field([], description="Files to evaluate on.")
     validation_share: float = Field(0.0, ge=0, lt=1, description="Share of the training rows set apart instead.")
-    format: str | None = Field(None, description="messages or alpaca; found out from the records when left out.")
+    format: str | None = Field(None, description="messages, sharegpt, alpaca ...; found out when left out.")
     max_length: int = Field(
         1024,
         ge=8,
@@ -37,7 +50,25 @@ class DataSettings(_Section):
     )
     on_bad: Literal["stop", "skip"] = Field("stop", description="What to do about records that cannot be used.")
     end_of_turn: Literal["every", "last"] = Field("every", description="Which answers' ends are taught (MiniCPM).")
+    loss_on: Literal["answers", "last_answer", "all"] = Field(
+        "answers", description="Learn every answer, the last one of each record, or the whole text."
+    )
     group_by_length: bool = Field(True, description="Put rows of similar length into one batch, to save padding.")
+    packing: bool = Field(False, description="Join short rows into long ones; they never see each other.")
+    pack_length: int | None = Field(None, ge=8, description="Tokens of a packed row. Default: max_length.")
+    streaming: bool = Field(False, description="Prepare rows while training, for data larger than the disk.")
+    shuffle_window: int = Field(10_000, ge=1, description="streaming: how many rows are held and shuffled together.")
+    processes: int | None = Field(None, ge=1, description="Processes that prepare rows. Default: one for each core.")
+
+    @property
+    def train_paths(self) -> list[str]:
+        """The training sources without their weights."""
+        return [source if isinstance(source, str) else source.path for source in self.train]
+
+    def weights_of(self, number: int) -> tuple[float, float]:
+        """Return (weight, loss_weight) of a training source."""
+        source = self.train[number]
+        return (1.0, 1.0) if isinstance(source, str) else (source.weight, source.loss_weight)
 
 
 class TrainingSettings(_Section):
@@ -104,6 +135,17 @@ class TrainConfig(_Section):
             raise ValueError("data: give either validation or validation_share, not both")
         if self.training.eval_steps and not (self.data.validation or self.data.validation_share):
             raise ValueError("training.eval_steps needs data.validation or data.validation_share")
+        if self.data.pack_length is not None and not self.data.packing:
+            raise ValueError("data.pack_length needs data.packing=true")
+        if (self.data.pack_length or self.data.max_length) < self.data.max_length:
+            raise ValueError("data.pack_length must not be less than data.max_length: a row would not fit")
+        if self.data.streaming:
+            if self.training.steps is None:
+                raise ValueError("data.streaming needs training.steps: a stream has no end")
+            if self.data.validation_share:
+                raise ValueError("data.streaming cannot set a share apart; give data.validation instead")
+            if any(self.data.weights_of(number)[0] != 1 for number in range(len(self.data.train))):
+                raise ValueError("data.streaming reads each source as it is; leave out weight (loss_weight works)")
         return self
 
     @property

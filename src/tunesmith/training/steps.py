@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.status import Status
 from torch import Tensor
 from transformers import TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as hf_logging
 
-from ..data.chat import RenderOptions
 from ..data.collate import Collator
-from ..data.order import EpochOrder
-from ..data.pipeline import DataReport, Preparation, Prepared, split
-from ..data.tokenizer import TextTokenizer
 from ..errors import ConfigError
+from ..locate import locate
 from ..models.load import Loaded, load
-from ..models.locate import locate
 from ..models.weights import write_adapter_identity
 from ..runs import RunFolder, check_space
 from . import checkpoint
 from . import verify as round_trip
-from .arguments import Precision, choose_device, choose_precision, reporters, training_arguments
+from .arguments import training_arguments
 from .callbacks import Flow, Metrics, Progress, Screen, StopSignal
 from .objective import Objective, self_test
+from .rows import Rows
 from .settings import TrainConfig
+from .setup import Setup
 from .trainer import TuneTrainer, load_trainable
 
 COPIED = (
@@ -49,38 +42,6 @@ COPIED = (
 """What a model folder needs beside its weights; copied byte for byte from the base."""
 
 
-@dataclass(frozen=True)
-class Setup:
-    """Where and how a run computes, and where it talks to."""
-
-    device: torch.device
-    precision: Precision
-    console: Console
-    loggers: list[str]
-
-    def say(self, text: str) -> None:
-        """Print a line for the user."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows of a run; `pad_id` fills batches up."""
-
-    train: Prepared
-    validation: Prepared | None
-    pad_id: int
-    fingerprint: str
-
-
-def choose(config: TrainConfig) -> Setup:
-    """Choose device, precision and loggers, and say so."""
-    device = choose_device(config)
-    setup = Setup(device, choose_precision(config, device), Console(stderr=True), reporters(config))
-    setup.say(f"Device {device.type}; {setup.precision.why}.")
-    return setup
-
-
 def load_base(config: TrainConfig, setup: Setup) -> Loaded:
     """Load the base model, in the dtype chosen for frozen weights."""
     hf_logging.set_verbosity_error()
@@ -93,50 +54,6 @@ def load_base(config: TrainConfig, setup: Setup) -> Loaded:
         except (ValueError, ImportError) as error:
             raise ConfigError(f"training.attention: {error}") from None
     return loaded
-
-
-def prepare_rows(config: TrainConfig, setup: Setup, loaded: Loaded) -> Rows:
-    """Read, parse and render the records; say what was kept and cut."""
-    tokenizer = TextTokenizer.load(locate(config.model))
-    chat = loaded.family.chat(tokenizer)
-    data = config.data
-    options = RenderOptions(max_length=data.max_length, end_of_turn=data.end_of_turn)
-
-    def rows(name: str, files: list[str]) -> Prepared:
-        with setup.console.status(f"{name} data ...") as status:
-            show = partial(_show_count, status, name)
-            prepared = Preparation(chat, tokenizer, options, data.on_bad, data.format, show).run(files)
-        say_report(setup.say, name, prepared.report)
-        return prepared
-
-    train = rows("Training", data.train)
-    fingerprint, validation = train.fingerprint, None
-    if data.validation:
-        validation = rows("Validation", data.validation)
-        fingerprint += validation.fingerprint
-    elif data.validation_share:
-        train, validation = split(train, data.validation_share, config.training.seed)
-        setup.say(f"Set apart for validation: {len(validation)} rows; for training: {len(train)}.")
-    return Rows(train, validation, tokenizer.pad_id, fingerprint)
-
-
-def _show_count(status: Status, name: str, count: int) -> None:
-    if count % 200 == 0:
-        status.update(f"{name} data: {count:,} records ...")
-
-
-def say_report(say: Callable[[str], None], name: str, report: DataReport) -> None:
-    """Say what became of the records of some files: nothing is dropped or cut without a word."""
-    rows = sum(file.kept for file in report.files)
-    say(f"{name} data: {rows} rows, {report.tokens:,} tokens, {report.label_tokens:,} of them learned from.")
-    for file in report.files:
-        for error in file.bad:
-            say(f"  left out (data.on_bad=skip): {error}")
-    if report.cut_rows:
-        say(
-            f"  {report.cut_rows} rows are longer than data.max_length and were cut at the right: {report.cut_tokens:,} "
-            f"tokens, {report.cut_label_tokens:,} of them answers. Raise data.max_length to keep them."
-        )
 
 
 def build_objective(config: TrainConfig, setup: Setup, loaded: Loaded, method: ModuleType, run: RunFolder) -> Objective:
@@ -163,16 +80,15 @@ def build_trainer(
 ) -> TuneTrainer:
     """Build HF's trainer around the objective."""
     settings = config.training
-    order = EpochOrder(rows.train.lengths, settings.batch_size, settings.seed, config.data.group_by_length)
     trainer = TuneTrainer(
         run=run,
-        order=order,
+        order=rows.order,
         keep=settings.keep_checkpoints,
         keep_best=rows.validation is not None and settings.result == "best",
         model=objective,
-        args=training_arguments(config, run.path, setup.precision, len(rows.train)),
+        args=training_arguments(config, run.path, setup.precision, len(rows.items) if rows.order else None),
         data_collator=Collator(rows.pad_id),
-        train_dataset=rows.train,
+        train_dataset=rows.items,
         eval_dataset=rows.validation,
     )
     trainer.remove_callback(PrinterCallback)
@@ -186,8 +102,7 @@ def test_objective(config: TrainConfig, setup: Setup, trainer: TuneTrainer, rows
     """Compare the loss that will be trained with the plain one, before the first step."""
     if not config.training.self_test:
         return
-    shortest = sorted(range(len(rows.train)), key=lambda index: int(rows.train.lengths[index]))[:4]
-    batch: Any = Collator(rows.pad_id)([rows.train[index] for index in shortest])
+    batch: Any = Collator(rows.pad_id)(rows.few())
     moved: dict[str, Tensor] = {key: value.to(setup.device) for key, value in batch.items()}
     with trainer.accelerator.autocast():
         fast, plain = self_test(trainer.model, moved, setup.precision.tolerance)
@@ -272,7 +187,8 @@ def save_result(config: TrainConfig, setup: Setup, trainer: TuneTrainer, rows: R
     result = checkpoint.write(run.path, method.RESULT, fill)
     dtype = setup.precision.load if adapter else torch.float32
     examples = rows.validation if rows.validation is not None else rows.train
-    round_trip.record(objective, [examples[i] for i in range(min(4, len(examples)))], run.path, same, dtype)
+    few = rows.few() if examples is None else [examples[number] for number in range(min(4, len(examples)))]
+    round_trip.record(objective, [getattr(item, "examples", (item,))[0] for item in few], run.path, same, dtype)
     return result
 
 

@@ -33,7 +33,9 @@ class TuneTrainer(Trainer):
     optimizer: torch.optim.Optimizer | None
     control: Any
 
-    def __init__(self, *, run: RunFolder, order: EpochOrder, keep: int, keep_best: bool, **arguments: Any) -> None:
+    def __init__(
+        self, *, run: RunFolder, order: EpochOrder | None, keep: int, keep_best: bool, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
         self.run, self.order, self.keep, self.keep_best = run, order, keep, keep_best
         self.factors: dict[str, float] = {}
@@ -42,13 +44,15 @@ class TuneTrainer(Trainer):
 
     # --- rows and loss -------------------------------------------------------------------------------------------
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder | None:
         return self.order
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         """Return this batch's share of the step's mean loss: sum over its labels / label count of the whole step.
+
+        The count is that of the labels, whatever their weights.
 
         Raises:
             NonFiniteError: the loss is NaN or infinite.
@@ -61,7 +65,7 @@ class TuneTrainer(Trainer):
                 "a damaged checkpoint. Lower training.learning_rate or use bf16/fp32; the last checkpoint is good."
             )
         # Gradients are averaged over the ranks, so the sum is multiplied by their number.
-        self.tokens_seen += int(inputs["attention_mask"].sum())
+        self.tokens_seen += int(inputs["attention_mask"].count_nonzero())
         return loss * (self.accelerator.num_processes / num_items_in_batch)
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
@@ -115,7 +119,7 @@ class TuneTrainer(Trainer):
     # --- evaluation ----------------------------------------------------------------------------------------------
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """Return the mean loss per label token over the validation rows; only two numbers are kept.
+        """Return the mean loss per label token over the validation rows, without weights; only two numbers are kept.
 
         Raises:
             RunError: it gives no number.
@@ -126,6 +130,7 @@ class TuneTrainer(Trainer):
         with torch.no_grad(), self.accelerator.autocast():
             for batch in self.get_eval_dataloader():
                 batch = self._prepare_inputs(batch)
+                batch.pop("weights", None)
                 total += self.model(**batch).double().cpu()
                 count += int((batch["labels"][:, 1:] != IGNORE).sum())
         self.model.train(was_training)
