@@ -13,7 +13,7 @@ help:
 	@echo "make test    run all tests"
 	@echo "make check   formatting, lint and types"
 	@echo "make format  format the code"
-	@echo "make bench   measure the training step against the plain recipe; rewrites docs/benchmarks.md"
+	@echo "make bench   measure training and data against the plain recipe and datasets.map; rewrites docs/benchmarks.md"
 	@echo "make venv    only install, into $(VENV)"
 	@echo "make clean   remove $(VENV), caches and builds (never runs/)"
 
@@ -43,6 +43,7 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python bench/step.py
+	$(BIN)/python bench/data.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

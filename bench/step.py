@@ -86,7 +86,7 @@ def write_rows(path: Path, count: int) -> None:
 
 def make_model(case: Case, folder: Path) -> str:
     """Return the model of a case as tunesmith's `model` setting; random weights are made here, in `folder`."""
-    from tunesmith.models.locate import locate
+    from tunesmith.locate import locate
 
     if case.name == "nano-minicpm":
         return case.name
@@ -155,7 +155,7 @@ def run_plain(job: dict[str, Any]) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments, set_seed
 
     import tunesmith.models  # noqa: F401 - registers MiniCPM with transformers
-    from tunesmith.models.locate import locate
+    from tunesmith.locate import locate
 
     rows, pad_id = ordered_rows(job)
     padded = [
@@ -220,16 +220,17 @@ def run_plain(job: dict[str, Any]) -> dict[str, Any]:
 def ordered_rows(job: dict[str, Any]) -> tuple[list[tuple[list[int], list[int]]], int]:
     """Return ids and labels of all rows in the order in which tunesmith takes them, and the padding token."""
     from tunesmith.config import read
-    from tunesmith.data.order import EpochOrder
     from tunesmith.models.load import load
+    from tunesmith.training.rows import arrange, prepare_rows
     from tunesmith.training.settings import TrainConfig
-    from tunesmith.training.steps import choose, prepare_rows
+    from tunesmith.training.setup import choose
 
     config = read(TrainConfig, settings(job))
-    prepared = prepare_rows(config, choose(config), load(job["model"]))
-    order = EpochOrder(prepared.train.lengths, BATCH, SEED, config.data.group_by_length)
-    examples = [prepared.train[index] for index in order][: job["steps"] * BATCH]
-    return [(list(example.input_ids), list(example.labels)) for example in examples], prepared.pad_id
+    setup = choose(config)
+    rows = arrange(config, setup, load(job["model"]), prepare_rows(config, setup))
+    assert rows.order is not None  # not a stream
+    examples = [rows.items[index] for index in rows.order][: job["steps"] * BATCH]
+    return [(list(example.input_ids), list(example.labels)) for example in examples], rows.pad_id
 
 
 def child(job_file: Path) -> None:

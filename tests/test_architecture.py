@@ -23,7 +23,7 @@ FILE_LINES, FUNCTION_LINES, PARAMETERS = 400, 80, 6
 LAYERS = (
     ("errors",),
     ("lookup", "options"),
-    ("config", "runs"),
+    ("config", "runs", "locate"),
     ("data", "ops"),
     ("models",),
     ("edges",),
@@ -38,13 +38,23 @@ RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 
 # Who may import a third party. What is not listed here belongs into a file of its own under edges/.
 THIRD_PARTIES = {
-    "huggingface_hub": ("models/minicpm.py", "models/locate.py"),
+    "PIL": ("data/images.py",),
+    "huggingface_hub": ("models/minicpm.py", "models/minicpmv.py", "locate.py"),
     "jinja2": ("data/template.py",),
     "matplotlib": ("training/plot.py",),
-    "numpy": ("data/*", "nano/*"),
+    "numpy": ("data/*", "training/rows.py", "nano/*"),
     "peft": ("tuning/lora.py", "models/adapter.py", "models/load.py"),
+    "pyarrow": ("data/rows.py", "data/sources/tables.py", "data/sources/unpack.py"),
     "pydantic": ("config/*", "training/settings.py", "tuning/*"),
-    "rich": ("cli.py", "generate/*", "training/*", "nano/*"),
+    "rich": (
+        "cli.py",
+        "data/*/command.py",
+        "data/check/report.py",
+        "data/show/*",
+        "generate/*",
+        "training/*",
+        "nano/*",
+    ),
     "safetensors": ("models/*", "training/*", "nano/*"),
     "tokenizers": ("data/*", "nano/*"),
     "torch": ("data/*", "ops/*", "models/*", "tuning/*", "generate/*", "training/*", "nano/*"),
@@ -54,6 +64,7 @@ THIRD_PARTIES = {
 }
 # transformers reads these names from the signature of a model's forward, so they are not counted there.
 FORWARD_NAMES = {"input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "labels"}
+FORWARD_NAMES |= {"pixel_values", "image_bound"}
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "base", "engine"}
 PICKLES = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 # What has no behaviour of its own: it is tested through those who use it.

@@ -39,8 +39,8 @@ def test_help_and_version_are_fast_and_import_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("verb", sorted(cli.VERBS))
 def test_the_help_of_every_verb_is_there_without_torch(verb: str) -> None:
-    assert imported(verb, "--help") <= {"pydantic"}
-    done = run(verb, "-h")
+    assert imported(*verb.split(), "--help") <= {"pydantic"}
+    done = run(*verb.split(), "-h")
     assert done.returncode == 0
     assert f"Usage: tunesmith {verb}" in done.stdout
 
@@ -51,11 +51,19 @@ def test_help_lists_what_is_built_and_nothing_else() -> None:
     assert not any(f"│ {verb} " in text for verb in cli.PLANNED if verb not in cli.VERBS)
 
 
+def test_the_first_word_of_two_lists_the_second() -> None:
+    for arguments in (["data"], ["data", "--help"]):
+        done = run(*arguments)
+        assert done.returncode == 0
+        assert all(word in done.stdout for word in ("check", "show", "convert")) and "train" not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
         (["trian"], "There is no command 'tunesmith trian'; did you mean 'train'?"),
         (["serve"], "'tunesmith serve' is planned"),
+        (["data", "chekc", "x.json"], "There is no command 'tunesmith data chekc'; did you mean 'data check'?"),
         (["xyzzy"], "There is no command 'tunesmith xyzzy'. Built so far:"),
         (["--foo"], "No such option"),
         (["train", "--check", "nowhere.yaml"], "error: There is no configuration file 'nowhere.yaml'"),

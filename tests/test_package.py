@@ -87,7 +87,7 @@ def test_what_is_imported_is_required_and_pinned() -> None:
     used = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     used |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     parties = {name.split(".")[0] for name in used} - set(sys.stdlib_module_names)
-    assert {"pyyaml" if name == "yaml" else name for name in parties} <= required
+    assert {{"yaml": "pyyaml", "PIL": "pillow"}.get(name, name) for name in parties} <= required
     assert required <= pinned
 
 

@@ -39,8 +39,11 @@ VERBS = {
         any_option=True,  # to tell how a setting is given
     ),
     "chat": Verb("generate.command:chat", "Talk to a run or to a model folder."),
+    "data check": Verb("data.check.command:check", "Examine data files: every bad record named, figures, advice."),
+    "data show": Verb("data.show.command:show", "See what the model sees of a record, and what it learns from it."),
+    "data convert": Verb("data.convert.command:convert", "Write records in another format, and split them."),
 }
-PLANNED = ("data", "eval", "plan", "export", "serve", "studio", "download", "doctor", "bench", "finetune")
+PLANNED = ("eval", "plan", "export", "serve", "studio", "download", "doctor", "bench", "finetune")
 ABOUT = "Fine-tune small on-device language models, natively, and talk to the result."
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 _TYPER: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": "rich"}
@@ -81,13 +84,18 @@ def complain(message: str) -> None:
 
 def _run(arguments: list[str]) -> int:
     verb = arguments[0] if arguments else "--help"
+    pair = " ".join(arguments[:2])  # verbs of two words: "data check"
+    if pair in VERBS:
+        verb = pair
+    elif group := {name: listed for name, listed in VERBS.items() if name.startswith(f"{verb} ")}:
+        return _group(verb, group, arguments[1:])
     if verb in VERBS:
         module, _, name = VERBS[verb].target.partition(":")
         app = typer.Typer(**_TYPER)
         function = getattr(importlib.import_module(f".{module}", __package__), name)
         settings = {**SETTINGS, "ignore_unknown_options": VERBS[verb].any_option}
         app.command(context_settings=settings, help=_paragraphs(function))(function)
-        return _call(app, arguments[1:], f"tunesmith {verb}")
+        return _call(app, arguments[len(verb.split()) :], f"tunesmith {verb}")
     if not verb.startswith("-"):
         raise UserError(_unknown(verb))
     app = typer.Typer(**_TYPER)
@@ -95,6 +103,17 @@ def _run(arguments: list[str]) -> int:
     for name, listed in VERBS.items():
         app.command(name, help=listed.text)(lambda: None)
     return _call(app, arguments or ["--help"], "tunesmith")
+
+
+def _group(first: str, group: dict[str, Verb], rest: list[str]) -> int:
+    """Answer the first word of verbs that have two: with what can follow it."""
+    if rest and not rest[0].startswith("-"):
+        raise UserError(_unknown(f"{first} {rest[0]}"))
+    app = typer.Typer(**_TYPER)
+    app.callback(context_settings=SETTINGS, help=f"{', '.join(group)}.")(lambda: None)
+    for name, listed in group.items():
+        app.command(name.removeprefix(f"{first} "), help=listed.text)(lambda: None)
+    return _call(app, rest or ["--help"], f"tunesmith {first}")
 
 
 def _call(app: typer.Typer, arguments: list[str], program: str) -> int:
