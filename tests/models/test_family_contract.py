@@ -28,6 +28,35 @@ TINY: dict[str, dict[str, Any]] = {
         "scale_depth": 1.4,
         "dim_model_base": 20,
     },
+    "minicpmv": {
+        "hidden_size": 128,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.1,
+        "scale_emb": 12,
+        "scale_depth": 1.4,
+        "dim_model_base": 20,
+        "query_num": 4,
+        "vision_encoder": "tiny",
+        "vision_tower": {
+            "image_size": 42,
+            "patch_size": 14,
+            "embed_dim": 24,
+            "depth_before_drop": 3,
+            "num_heads": 2,
+            "mlp_hidden_dim": 40,
+            "layer_norm_eps": 1e-6,
+        },
+    },
+}
+# What a family takes beside the ids, for two rows: without it not every parameter takes part.
+BESIDE: dict[str, dict[str, Any]] = {
+    "minicpmv": {
+        "pixel_values": [torch.linspace(-1, 1, 3 * 28 * width).view(3, 28, width) for width in (42, 28, 42)],
+        "image_bound": torch.tensor([[0, 2, 6], [1, 1, 5], [1, 8, 12]]),
+    },
 }
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2}
 VOCAB, HIDDEN, TOKENS = 90, 48, 17
@@ -42,7 +71,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:Futur
 def variant(request: pytest.FixtureRequest) -> tuple[Family, Any]:
     """A family and a tiny random model of it, in eval mode."""
     name, options = request.param
-    config = CONFIG_MAPPING[name](vocab_size=VOCAB, hidden_size=HIDDEN, **{**TINY[name], **options})
+    config = CONFIG_MAPPING[name](**{"vocab_size": VOCAB, "hidden_size": HIDDEN, **TINY[name], **options})
     return NATIVE[name], AutoModelForCausalLM.from_config(config).eval()
 
 
@@ -56,6 +85,12 @@ def family(variant: tuple[Family, Any]) -> Family:
 def model(variant: tuple[Family, Any]) -> Any:
     """The model of the variant."""
     return variant[1]
+
+
+@pytest.fixture
+def beside(family: Family) -> dict[str, Any]:
+    """What the family takes beside the ids."""
+    return BESIDE.get(family.model_type, {})
 
 
 @pytest.fixture
@@ -89,21 +124,23 @@ def test_forward(model: Any, ids: Tensor) -> None:
 
 
 @torch.no_grad()
-def test_head(family: Family, model: Any, ids: Tensor) -> None:
+def test_head(family: Family, model: Any, ids: Tensor, beside: dict[str, Any]) -> None:
     head = family.head(model)
     assert head is not None and head.module is model.get_output_embeddings()
-    torch.testing.assert_close(head(model.get_decoder()(input_ids=ids)[0]), model(input_ids=ids).logits)
+    torch.testing.assert_close(
+        head(model.get_decoder()(input_ids=ids, **beside)[0]), model(input_ids=ids, **beside).logits
+    )
 
 
-def test_loss_is_the_one_of_ops(family: Family, model: Any, ids: Tensor) -> None:
+def test_loss_is_the_one_of_ops(family: Family, model: Any, ids: Tensor, beside: dict[str, Any]) -> None:
     labels = ids.masked_fill(ids % 3 == 0, -100)
     count = int((labels[:, 1:] != -100).sum())
     head = family.head(model)
     assert head is not None
-    summed = plain_loss(model(input_ids=ids).logits, labels)
-    torch.testing.assert_close(model(input_ids=ids, labels=labels).loss, summed / count)
-    torch.testing.assert_close(model(input_ids=ids, labels=labels, num_items_in_batch=7).loss, summed / 7)
-    hidden = model.get_decoder()(input_ids=ids)[0]
+    summed = plain_loss(model(input_ids=ids, **beside).logits, labels)
+    torch.testing.assert_close(model(input_ids=ids, **beside, labels=labels).loss, summed / count)
+    torch.testing.assert_close(model(input_ids=ids, **beside, labels=labels, num_items_in_batch=7).loss, summed / 7)
+    hidden = model.get_decoder()(input_ids=ids, **beside)[0]
     chunked = label_loss(hidden, labels, head, list(head.module.parameters()))
     plain = gradients(model, summed)
     for name, gradient in gradients(model, chunked).items():
@@ -181,8 +218,8 @@ def test_bfloat16_is_near(model: Any, ids: Tensor) -> None:
     assert (rounded - exact).norm() <= 0.1 * exact.norm()
 
 
-def test_every_parameter_learns(model: Any, ids: Tensor) -> None:
-    found = gradients(model.train(), model(input_ids=ids, labels=ids).loss)
+def test_every_parameter_learns(model: Any, ids: Tensor, beside: dict[str, Any]) -> None:
+    found = gradients(model.train(), model(input_ids=ids, labels=ids, **beside).loss)
     assert found and all(torch.isfinite(gradient).all() and gradient.any() for gradient in found.values())
 
 
@@ -194,12 +231,13 @@ def test_the_padding_row_learns_too(family: Family, model: Any, ids: Tensor) -> 
     assert again.get_input_embeddings().weight.grad[5].any()
 
 
-def test_gradient_checkpointing_changes_no_gradient(model: Any, ids: Tensor) -> None:
+def test_gradient_checkpointing_changes_no_gradient(model: Any, ids: Tensor, beside: dict[str, Any]) -> None:
     model.train()
-    plain = gradients(model, model(input_ids=ids, labels=ids).loss)
+    plain = gradients(model, model(input_ids=ids, labels=ids, **beside).loss)
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable({"use_reentrant": False})
-    for name, gradient in gradients(model, model(input_ids=ids, labels=ids, use_cache=False).loss).items():
+    again = model(input_ids=ids, labels=ids, use_cache=False, **beside).loss
+    for name, gradient in gradients(model, again).items():
         assert torch.equal(gradient, plain[name]), name
 
 
@@ -215,12 +253,12 @@ def test_merged_lora_is_the_same_function(family: Family, model: Any, ids: Tenso
         torch.testing.assert_close(merged(input_ids=ids).logits, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_little_training_lowers_the_loss(model: Any, ids: Tensor) -> None:
+def test_a_little_training_lowers_the_loss(model: Any, ids: Tensor, beside: dict[str, Any]) -> None:
     model.train()
     learner = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(20):
-        loss = model(input_ids=ids, labels=ids).loss
+        loss = model(input_ids=ids, labels=ids, **beside).loss
         losses.append(float(loss.detach()))
         learner.zero_grad()
         loss.backward()
