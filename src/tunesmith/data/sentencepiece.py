@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -78,10 +78,12 @@ def parse(data: bytes) -> SentencePieceModel:
     return SentencePieceModel(pieces, model_type, charsmap, dummy_prefix, extra)
 
 
-def load(path: str | Path) -> Tokenizer:
+def load(path: str | Path, special: Mapping[int, str] | None = None) -> Tokenizer:
     """Return a `tokenizers.Tokenizer` with the ids of sentencepiece for the BPE model in `path`.
 
     As in the slow tokenizers of transformers 4, control and user-defined pieces are cut out of the text first.
+    `special`: ids of pieces that are special tokens too, with the names that they have outside the file (MiniCPM-V's
+    `<slice>` is `<reserved_22>` in it; that older name is then plain text).
 
     Raises:
         ModelError: not a sentencepiece file, or not a BPE model.
@@ -94,6 +96,7 @@ def load(path: str | Path) -> Tokenizer:
         raise ModelError(f"{path} is not a sentencepiece model ({error}). Fetch the file again.") from None
     if model.model_type != BPE:
         raise ModelError(f"{path} is a sentencepiece model of another type than BPE; only BPE is read here.")
+    model = _with_specials(model, special or {})
     vocab = {text: number for number, (text, _, _) in enumerate(model.pieces)}
     unknown = next((text for text, _, kind in model.pieces if kind == UNKNOWN), None)
     has_bytes = any(kind == BYTE for _, _, kind in model.pieces)
@@ -125,6 +128,16 @@ def load(path: str | Path) -> Tokenizer:
     if not split:
         tokenizer.add_tokens([AddedToken(text, normalized=False) for text in whole])
     return tokenizer
+
+
+def _with_specials(model: SentencePieceModel, special: Mapping[int, str]) -> SentencePieceModel:
+    """Return the model with these pieces as control pieces of these names: nothing else in a text becomes one."""
+    pieces = list(model.pieces)
+    for number, name in special.items():
+        if number < len(pieces):
+            _, score, kind = pieces[number]
+            pieces[number] = (name, score, kind if kind == UNKNOWN else CONTROL)
+    return replace(model, pieces=pieces)
 
 
 def _whole_pieces(model: SentencePieceModel) -> list[str]:
