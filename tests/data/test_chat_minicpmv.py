@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.data.chat import Piece, render
-from tunesmith.data.chat_minicpmv import MiniCPMVChat, PicturePiece, encode_pieces
+from tunesmith.data.chat import Piece, _encode, render
+from tunesmith.data.chat_minicpmv import MiniCPMVChat
 from tunesmith.data.formats import vision
 from tunesmith.data.slicing import Plan, Size, Slicing, placeholder
 from tunesmith.data.slots import bounds
@@ -46,37 +46,13 @@ def talk(messages: list[dict], picture: Path | str | None) -> Conversation:
 
 
 def prompt(conversation: Conversation, chat: MiniCPMVChat, tokenizer: TextTokenizer) -> list[int]:
-    pieces = encode_pieces(chat.pieces(conversation, True), tokenizer, chat.encoding)
+    pieces = _encode(chat.pieces(conversation, True), chat, tokenizer)
     return [*([1] if chat.bos else []), *(token for piece in pieces for token in piece)]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A chat format that holds a conversation's pictures itself: render() does not take them yet."""
-
-    chat: MiniCPMVChat
-    images: tuple[ImageRef, ...]
-    name = "seen"
-    stop_texts = ()
-
-    @property
-    def encoding(self) -> str:
-        return self.chat.encoding
-
-    @property
-    def bos(self) -> bool:
-        return self.chat.bos
-
-    def stop_ids(self, tokenizer: TextTokenizer) -> tuple[int, ...]:
-        return self.chat.stop_ids(tokenizer)
-
-    def pieces(self, conversation: Conversation, open_turn: bool) -> list[Piece]:
-        return self.chat.pieces(replace(conversation, images=self.images), open_turn)
 
 
 def row(conversation: Conversation, chat: MiniCPMVChat, tokenizer: TextTokenizer) -> Example:
     """A training row."""
-    return render(replace(conversation, images=()), Seen(chat, conversation.images), tokenizer)  # type: ignore[arg-type]
+    return render(conversation, chat, tokenizer)
 
 
 def sized(*size: int) -> Any:
@@ -133,7 +109,7 @@ def test_published_rows(record: dict, sample: dict) -> None:
     assert example.input_ids == spread(sample["tokens_rle"])
     assert [*example.labels[1:], IGNORE] == spread(sample["labels_rle"])
     assert bounds(example.input_ids, SMALL) == [tuple(bound) for bound in sample["image_bound"]]
-    encoded = encode_pieces(chat.pieces(conversation, False), SMALL, chat.encoding)
+    encoded = _encode(chat.pieces(conversation, False), chat, SMALL)
     assert [*(token for piece in encoded for token in piece), 2] == example.input_ids
 
 
@@ -164,7 +140,7 @@ def test_prompt_of_a_row_is_what_chat_sends(chat: MiniCPMVChat, contents: list[s
         sent = prompt(replace(conversation, messages=conversation.messages[:number]), chat, REAL)
         assert example.input_ids[: len(sent)] == sent
         assert example.labels[len(sent)] != IGNORE == example.labels[len(sent) - 1]
-    pieces = encode_pieces(chat.pieces(conversation, False), REAL, chat.encoding)
+    pieces = _encode(chat.pieces(conversation, False), chat, REAL)
     assert [*([1] if chat.bos else []), *(token for piece in pieces for token in piece), 2] == example.input_ids
     for start, end in bounds(example.input_ids, REAL):
         assert set(example.labels[start - 1 : end + 1]) == {IGNORE}
@@ -188,8 +164,8 @@ def test_pieces_of_several_pictures() -> None:
     first, second = placeholder(slicing.plan(20, 20)), placeholder(slicing.plan(200, 90))
     assert pieces == [
         Piece("<用户>see "),
-        PicturePiece(first, picture=1),
-        PicturePiece(second, picture=0),
+        Piece(first, picture=1),
+        Piece(second, picture=0),
         Piece("!<AI>"),
         Piece("<image_00>?", answer=True, ends=True),
         Piece("<用户>and<AI>"),
@@ -200,7 +176,6 @@ def test_pieces_of_several_pictures() -> None:
     assert [piece.text for piece in fine] == [
         *("<用户>", "see ", first, second, "!", "<AI>", "<image_00>?", "<用户>", "and", "<AI>", "{}")
     ]
-    assert isinstance(replace(pieces[1], learned=False), PicturePiece)
     assert slicing.plan(200, 90) == Plan((126, 56), (2, 1), (84, 84), 2)
 
 
@@ -209,7 +184,7 @@ def test_what_people_write_is_text(chat: MiniCPMVChat) -> None:
     """Typed tags are no tokens; the marks of places in a picture are."""
     said = "<image></image><slice></s><unk><box>1 2</box><ref>cat</ref>"
     turns = (Message("user", said), Message("assistant", said))
-    encoded = encode_pieces(chat.pieces(Conversation(turns), False), REAL, chat.encoding)
+    encoded = _encode(chat.pieces(Conversation(turns), False), chat, REAL)
     ids = [token for piece in encoded for token in piece]
     assert not {0, 1, 2, 101, 102, 111, 112} & set(ids)
     assert [token for token in ids if 103 <= token <= 110] == [105, 106, 103, 104] * 2

@@ -29,7 +29,7 @@ def test_the_prompt_is_what_the_template_code_renders(scripted: Callable[..., Lo
     turns = [("system", "Be kind."), ("user", "你是谁？"), ("assistant", "我是模型。"), ("user", "Really?")]
     messages = tuple(Message(*turn) for turn in turns)
     tokenizer = text_tokenizer(loaded.tokenizer)
-    chat = loaded.family.chat(tokenizer)
+    chat = loaded.family.chat(tokenizer, {})
     for sent, size in zip(loaded.model.prompts, (2, 4), strict=True):
         rendered = render(Conversation(messages[:size]), chat, tokenizer, open_turn=True)
         assert sent == rendered.input_ids

@@ -8,12 +8,13 @@ chat sends. The mask is made here, piece by piece, and never recovered from the 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Literal, Protocol
 
-from ..errors import ConfigError, DataError, RecordError
+from ..errors import ConfigError, DataError, PictureError, RecordError
+from .slots import bounds
 from .tokenizer import TextTokenizer
-from .types import IGNORE, Conversation, Example
+from .types import IGNORE, Conversation, Example, Picture
 
 Encoding = Literal["message", "conversation"]
 LossOn = Literal["answers", "last_answer", "all"]
@@ -24,13 +25,15 @@ class Piece:
     """A stretch of a rendered conversation.
 
     `answer`: written by the model. `learned`: trained on. `ends`: after this piece the turn ends, but the text holds
-    no stop token, so that the end is taught by a label alone.
+    no stop token, so that the end is taught by a label alone. `picture`: the placeholder of that picture of the
+    conversation; it is never learned.
     """
 
     text: str
     answer: bool = False
     learned: bool = False
     ends: bool = False
+    picture: int | None = None
 
 
 class ChatFormat(Protocol):
@@ -51,6 +54,14 @@ class ChatFormat(Protocol):
     @property
     def stop_texts(self) -> tuple[str, ...]:
         """Texts at which an answer is over although they are not single tokens."""
+
+    @property
+    def sees(self) -> bool:
+        """Whether pictures have a place in it."""
+
+    @property
+    def keep(self) -> tuple[str, ...] | None:
+        """The special tokens that are recognised in what people write; None: all of them."""
 
     def stop_ids(self, tokenizer: TextTokenizer) -> tuple[int, ...]:
         """Return the tokens that end an answer; the first is the one that is taught by a label alone."""
@@ -119,13 +130,15 @@ def _render(
     conversation: Conversation, chat: ChatFormat, tokenizer: TextTokenizer, options: RenderOptions, open_turn: bool
 ) -> Example:
     origin = conversation.origin or "conversation"
-    if conversation.images:
+    if conversation.images and not chat.sees:
         reason = "it holds pictures, and this model reads text only."
         raise RecordError(origin, "images", reason, "Choose a model that sees, or leave the pictures out.")
     if conversation.text is not None:
         return _plain_text(conversation, conversation.text, tokenizer)
     try:
         pieces = [piece for piece in chat.pieces(conversation, open_turn) if piece.text or piece.answer]
+    except PictureError as error:
+        raise RecordError(origin, "image", f"the picture '{error.picture}' {error.reason}", error.mend) from None
     except DataError as error:
         raise RecordError(origin, "messages", str(error), "Change the record, or the model's template.") from None
     pieces = [replace(piece, learned=False) for piece in pieces] if open_turn else _learned(pieces, options.loss_on)
@@ -135,7 +148,12 @@ def _render(
     if chat.bos:
         _append(example, [_bos(tokenizer)], [IGNORE])
     end_label = IGNORE  # the label of the next token, where a turn has just ended without a token for it
-    for piece, ids in zip(pieces, _encode(pieces, tokenizer, chat.encoding), strict=True):
+    pictures: list[Picture] = []
+    for piece, ids in zip(pieces, _encode(pieces, chat, tokenizer), strict=True):
+        if piece.picture is not None:
+            start = len(example.input_ids)
+            slots = tuple((first + start, last + start) for first, last in bounds(ids, tokenizer))
+            pictures.append(Picture(conversation.images[piece.picture].path, slots))
         labels = list(ids) if piece.learned else [IGNORE] * len(ids)
         if ids:
             # Two answers with nothing between them leave the end of the first no place: the second is learned whole.
@@ -153,13 +171,14 @@ def _render(
         if learned:
             example.stops.append(len(example.labels))
         _append(example, [stops[0]], [stops[0] if learned else IGNORE])
+    example.pictures = tuple(pictures)
     return example
 
 
 def _learned(pieces: list[Piece], loss_on: LossOn) -> list[Piece]:
     """Return the pieces with what `loss_on` makes of their `learned`."""
     if loss_on == "all":
-        return [piece if piece.answer else replace(piece, learned=True) for piece in pieces]
+        return [p if p.answer or p.picture is not None else replace(p, learned=True) for p in pieces]
     if loss_on == "last_answer":
         last = max((number for number, piece in enumerate(pieces) if piece.answer), default=-1)
         return [piece if number == last else replace(piece, learned=False) for number, piece in enumerate(pieces)]
@@ -175,11 +194,19 @@ def _plain_text(conversation: Conversation, text: str, tokenizer: TextTokenizer)
     return Example(ids, labels, conversation.origin, stops=[len(ids) - 1] if end else [])
 
 
-def _encode(pieces: list[Piece], tokenizer: TextTokenizer, encoding: Encoding) -> list[list[int]]:
-    if encoding == "message":
-        return tokenizer.encode_all([piece.text for piece in pieces])
-    starts = [0, *accumulate(len(piece.text) for piece in pieces)][:-1]
-    return tokenizer.encode_cut("".join(piece.text for piece in pieces), starts)
+def _encode(pieces: list[Piece], chat: ChatFormat, tokenizer: TextTokenizer) -> list[list[int]]:
+    """Return the ids of each piece. Placeholders of pictures are special tokens, at which a text is always cut."""
+    texts = tokenizer if chat.keep is None else tokenizer.plain(chat.keep)
+    found: list[list[int]] = []
+    for pictures, group in groupby(pieces, key=lambda piece: piece.picture is not None):
+        parts = [piece.text for piece in group]
+        if pictures:
+            found += [tokenizer.encode(part) for part in parts]
+        elif chat.encoding == "message":
+            found += texts.encode_all(parts)
+        else:
+            found += texts.encode_cut("".join(parts), [0, *accumulate(map(len, parts))][:-1])
+    return found
 
 
 def _append(example: Example, ids: list[int], labels: list[int]) -> None:
@@ -201,6 +228,13 @@ def _cut(example: Example, conversation: Conversation, options: RenderOptions, o
         example.labels[0], example.stops = IGNORE, [position for position in example.stops if position]
     total, max_length = len(example.input_ids), options.max_length
     if max_length is not None and total > max_length:
+        for number, picture in enumerate(example.pictures):
+            if (end := picture.slots[-1][1] + 1) > max_length:
+                reason = (
+                    f"picture {number} ends at token {end} of {total}, and the row is cut to max_length {max_length}."
+                )
+                mend = f"Raise max_length (to {total} for the whole row); a row is never cut inside a picture."
+                raise RecordError(conversation.origin or "conversation", "image", reason, mend)
         example.cut = total - max_length
         example.cut_labels = total - max_length - example.labels[max_length:].count(IGNORE)
         del example.input_ids[max_length:], example.labels[max_length:]

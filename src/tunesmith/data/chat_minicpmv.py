@@ -21,24 +21,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import groupby
 
 from ..errors import DataError, ModelError
 from .chat import Encoding, Piece
-from .images import picture_size
 from .slicing import PUBLISHED, Size, Slicing, placeholder
+from .slots import size_of_file
 from .tokenizer import TextTokenizer
 from .types import Conversation, ImageRef
 
 GROUNDING = tuple(f"<{slash}{name}>" for name in ("ref", "box", "quad", "point") for slash in ("", "/"))
 """Special tokens that may be written in texts: names, boxes, quadrangles and points in a picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class PicturePiece(Piece):
-    """The placeholder of a picture, whose tokens are never learned; `picture` is its number in the conversation."""
-
-    picture: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,9 @@ class MiniCPMVChat:
     name: str = "minicpmv"
     encoding: Encoding = "conversation"
     bos: bool = True
-    size: Callable[[str], Size] = picture_size
+    size: Callable[[str], Size] = size_of_file
+    sees: bool = True
+    keep: tuple[str, ...] | None = GROUNDING
 
     @classmethod
     def published_script(cls, slicing: Slicing = PUBLISHED) -> MiniCPMVChat:
@@ -73,7 +68,7 @@ class MiniCPMVChat:
         return (tokenizer.eos_id,)
 
     def pieces(self, conversation: Conversation, open_turn: bool) -> list[Piece]:
-        """Return the conversation in pieces, each picture a PicturePiece.
+        """Return the conversation in pieces, each picture one of its own.
 
         Where the whole text is tokenised at once, everything between two answers or pictures is one piece.
 
@@ -113,33 +108,14 @@ class MiniCPMVChat:
         for text in re.split(f"({pattern})", content) if numbers else [content]:
             if (number := numbers.get(text)) is not None:
                 plan = self.slicing.plan(*self.size(images[number].path))
-                yield PicturePiece(placeholder(plan), picture=number)
+                yield Piece(placeholder(plan), picture=number)
             elif text:
                 yield Piece(text)
 
 
-def encode_pieces(pieces: Sequence[Piece], tokenizer: TextTokenizer, encoding: Encoding) -> list[list[int]]:
-    """Return the ids of each piece; in texts only the special tokens in GROUNDING are recognised.
-
-    With encoding `conversation` the pieces between two pictures are tokenised as one text, cut where a piece begins.
-    Placeholders consist of special tokens, at which a text is always cut: the ids are those of the whole text.
-    """
-    plain = tokenizer.plain(GROUNDING)
-    found: list[list[int]] = []
-    for pictures, group in groupby(pieces, key=lambda piece: isinstance(piece, PicturePiece)):
-        texts = [piece.text for piece in group]
-        if pictures:
-            found += [tokenizer.encode(text) for text in texts]
-        elif encoding == "message":
-            found += [plain.encode(text) for text in texts]
-        else:
-            found += plain.encode_cut("".join(texts), [0, *accumulate(map(len, texts))][:-1])
-    return found
-
-
 def _joined(pieces: Sequence[Piece]) -> Iterator[Piece]:
     """Join neighbours that are neither answers nor pictures."""
-    for apart, group in groupby(pieces, key=lambda piece: piece.answer or isinstance(piece, PicturePiece)):
+    for apart, group in groupby(pieces, key=lambda piece: piece.answer or piece.picture is not None):
         if apart:
             yield from group
         else:

@@ -6,12 +6,15 @@ A model whose published folder has no template gets a line in `WITHOUT_TEMPLATE`
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, ModelError
 from .chat import ChatFormat, Encoding, Piece
+from .chat_minicpmv import MiniCPMVChat
+from .slicing import Slicing
 from .template import Template
 from .tokenizer import TextTokenizer
 from .types import Conversation, Message
@@ -31,6 +34,8 @@ class MarkerChat:
     name: str = "minicpm"
     encoding: Encoding = "message"
     bos: bool = True
+    sees: bool = False
+    keep: tuple[str, ...] | None = None
 
     @property
     def stop_texts(self) -> tuple[str, ...]:
@@ -68,6 +73,8 @@ class JinjaChat:
     encoding: Encoding = "conversation"
     bos: bool = False
     stop_texts: tuple[str, ...] = ()
+    sees: bool = False
+    keep: tuple[str, ...] | None = None
 
     def stop_ids(self, tokenizer: TextTokenizer) -> tuple[int, ...]:
         """Return the tokens that the template puts behind an answer, and the end token."""
@@ -207,12 +214,17 @@ WITHOUT_TEMPLATE: dict[str, ChatFormat] = {"minicpm": MarkerChat()}
 """What models are talked to with whose folder has no template, by model_type."""
 
 
-def chat_for(model_type: str | None, tokenizer: TextTokenizer) -> ChatFormat:
+def chat_for(model_type: str | None, tokenizer: TextTokenizer, config: Mapping[str, Any] | None = None) -> ChatFormat:
     """Return the chat format of a model: its own template, else what its model_type is known for.
+
+    A model that sees has its own layout in any case: no template says where pictures go. `config` (the content of its
+    config.json) says how it cuts them.
 
     Raises:
         ModelError: it has neither.
     """
+    if model_type == "minicpmv":
+        return MiniCPMVChat(Slicing.of(config or {}))
     return template_chat(tokenizer, WITHOUT_TEMPLATE.get(model_type or ""))
 
 
@@ -222,16 +234,16 @@ def load_chat(folder: str | Path) -> tuple[TextTokenizer, ChatFormat]:
     Raises:
         ModelError: there is no tokenizer, or no chat format.
     """
-    tokenizer = TextTokenizer.load(folder)
-    return tokenizer, chat_for(_model_type(Path(folder)), tokenizer)
+    tokenizer, config = TextTokenizer.load(folder), _config(Path(folder))
+    return tokenizer, chat_for(config.get("model_type"), tokenizer, config)
 
 
-def _model_type(folder: Path) -> str | None:
+def _config(folder: Path) -> dict[str, Any]:
     for name in ("config.json", "mlc-chat-config.json"):  # the second: packages of MLC-LLM, which have no other
         if (folder / name).is_file():
             try:
                 config: Any = json.loads((folder / name).read_text(encoding="utf-8"))
             except ValueError as error:
                 raise ModelError(f"{folder / name} is not valid JSON: {error}. Fetch the file again.") from None
-            return str(config.get("model_type")) if isinstance(config, dict) else None
-    return None
+            return config if isinstance(config, dict) else {}
+    return {}

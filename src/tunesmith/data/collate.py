@@ -4,16 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from ..errors import DataError, PictureError
+from .slicing import Slicing
 from .types import IGNORE, Batch, Example, Pack
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def collate(items: Sequence[Example | Pack], pad_id: int) -> Batch:
+
+@dataclass(frozen=True)
+class PictureLoader:
+    """Opens the pictures of a row when it is needed, and cuts them as the model wants them."""
+
+    slicing: Slicing
+
+    def load(self, example: Example) -> tuple[list[Tensor], list[tuple[int, int]]]:
+        """Return the slices of all pictures, float32 (3, h, w), and the stretch of slots of each.
+
+        Raises:
+            DataError: a picture cannot be opened any more, or is another one now.
+        """
+        import torch
+
+        from .images import normalise, open_picture, slices
+
+        pixels: list[Tensor] = []
+        slots: list[tuple[int, int]] = []
+        for picture in example.pictures:
+            try:
+                cut = slices(open_picture(picture.path), self.slicing)
+            except PictureError as error:
+                raise DataError(f"{example.origin}: the picture '{picture.path}' {error.reason} {error.mend}") from None
+            if len(cut) != len(picture.slots):
+                raise DataError(
+                    f"{example.origin}: the picture '{picture.path}' has changed since the data was prepared. Put it "
+                    "back, or start the run anew."
+                )
+            pixels += [torch.from_numpy(normalise(one)) for one in cut]
+            slots += picture.slots
+        return pixels, slots
+
+
+def collate(items: Sequence[Example | Pack], pad_id: int, loader: PictureLoader | None = None) -> Batch:
     """Return the rows as (B, T) tensors; T is the length of the longest row.
 
     Padding is `pad_id` with mask 0 and no label. The first position of an example has no label either: nothing stands
     before it from which it could be predicted. With packs among the items the mask numbers the segments of a row, and
     `position_ids` begin again with each; on padding they are 0, so that it makes no sequence look longer than it is.
+    Pictures are opened by `loader`.
     """
     import torch
 
@@ -24,6 +64,8 @@ def collate(items: Sequence[Example | Pack], pad_id: int) -> Batch:
     labels_BT = torch.full(shape, IGNORE, dtype=torch.int64)
     positions_BT = torch.zeros(shape, dtype=torch.int64)
     weights_BT = torch.zeros(shape)
+    pixels: list[Tensor] = []
+    stretches: list[tuple[int, int, int]] = []
     for number, row in enumerate(rows):
         start = 0
         for segment, example in enumerate(row, start=1):
@@ -35,21 +77,28 @@ def collate(items: Sequence[Example | Pack], pad_id: int) -> Batch:
             labels_BT[number, start] = IGNORE
             positions_BT[place] = torch.arange(end - start)
             weights_BT[place] = example.weight
+            if example.pictures and loader is not None:
+                opened, slots = loader.load(example)
+                pixels += opened
+                stretches += [(number, start + first, start + last) for first, last in slots]
             start = end
     batch = Batch(input_ids=ids_BT, attention_mask=mask_BT, labels=labels_BT)
     if any(isinstance(item, Pack) for item in items):
         batch["position_ids"] = positions_BT
     if any(example.weight != 1.0 for row in rows for example in row):
         batch["weights"] = weights_BT
+    if pixels:
+        batch["pixel_values"], batch["image_bound"] = pixels, torch.tensor(stretches)
     return batch
 
 
 @dataclass(frozen=True)
 class Collator:
-    """`collate` with its padding token: what a DataLoader calls, in worker processes too."""
+    """`collate` with its padding token and what opens pictures: what a DataLoader calls, in worker processes too."""
 
     pad_id: int
+    loader: PictureLoader | None = None
 
     def __call__(self, items: Sequence[Example | Pack]) -> Batch:
         """Return the items as one batch."""
-        return collate(items, self.pad_id)
+        return collate(items, self.pad_id, self.loader)

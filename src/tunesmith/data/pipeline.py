@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
@@ -24,15 +25,16 @@ from .flow import Done, Work, survey
 from .prepared import Prepared, Weight, split, weigh
 from .report import DataReport, FileReport, refusal
 from .rows import Rows, RowsWriter
+from .slicing import Slicing
 from .tokenizer import TextTokenizer
 
 __all__ = ["DataReport", "FileReport", "OnBad", "Preparation", "Prepared", "Weight", "prepare", "split", "weigh"]
 
-LAYOUT = 2
+LAYOUT = 3
 """Part of every fingerprint: raised when the same files and settings begin to give other rows."""
 
 OnBad = Literal["stop", "skip"]
-_ROWS, _REPORT = "rows.arrow", "report.json"
+_ROWS, _REPORT, _PICTURES = "rows.arrow", "report.json", "pictures.json"
 
 
 def prepare(
@@ -75,6 +77,8 @@ class Preparation:
             raise DataError("No data file is given.")
         paths, broken = expand_all(files)
         folder = cache_folder() / self.key(paths)
+        if not broken and (folder / _REPORT).is_file() and not self._same_pictures(folder):
+            shutil.rmtree(folder)
         if not broken and (folder / _REPORT).is_file():
             prepared = self._open(folder, paths)
             if prepared.report.bad and self.on_bad == "stop":
@@ -82,9 +86,13 @@ class Preparation:
             return prepared
         with filling(folder) as aside, ThreadPoolExecutor(1) as hashing:
             digests = {path: hashing.submit(_file_digest, path) for path in paths}
-            report = self._fill(aside / _ROWS, paths, broken)
-            content = report.as_json()
-            fingerprint = self._fingerprint([(f.format, digests[f.path].result()) for f in report.files])
+            report, pictures = self._fill(aside / _ROWS, paths, broken)
+            content, stats = report.as_json(), _stats(pictures)
+            if stats:
+                write_json(aside / _PICTURES, stats)
+            parts = [(f.format, digests[f.path].result()) for f in report.files]
+            parts += [("picture", f"{Path(path).name} {stat[0]}") for path, stat in sorted(stats.items()) if stat]
+            fingerprint = self._fingerprint(parts)
             write_json(aside / _REPORT, {"fingerprint": fingerprint, "report": content})
         return self._open(folder, paths)
 
@@ -94,14 +102,21 @@ class Preparation:
             Rows(folder / _ROWS, paths), DataReport.from_json(content["report"]), content["fingerprint"]
         )
 
-    def _fill(self, path: Path, paths: list[str], broken: list[DataError]) -> DataReport:
-        """Write all rows into an Arrow file and return the report.
+    @staticmethod
+    def _same_pictures(folder: Path) -> bool:
+        """Tell whether the pictures of cached rows are still the files that they were: a row's ids depend on them."""
+        stats = read_json(folder / _PICTURES) or {}
+        return bool(stats == _stats(stats))
+
+    def _fill(self, path: Path, paths: list[str], broken: list[DataError]) -> tuple[DataReport, set[str]]:
+        """Write all rows into an Arrow file and return the report, and the files of all pictures.
 
         Raises:
             DataError: there is something to refuse.
         """
         report, rows, sizes = DataReport(), 0, {path: os.stat(path).st_size for path in paths}
         before, current = 0, ""
+        pictures: set[str] = set()
         with RowsWriter(path) as writer:
             for done in survey(paths, self.work, self.processes):
                 if done.path != current:
@@ -112,6 +127,7 @@ class Preparation:
                 rows += add(report, done)
                 if done.columns is not None and not broken:
                     writer.append(done.columns, paths.index(done.path))
+                    pictures |= done.columns.picture_files()
                 if self.progress is not None:
                     total = sum(file.records for file in report.files)
                     self.progress(total, (before + done.position) / max(sum(sizes.values()), 1))
@@ -123,7 +139,7 @@ class Preparation:
                     "false). Give records with good answers too."
                 )
             raise refusal(broken, report)
-        return report
+        return report, pictures
 
     def key(self, paths: Sequence[str]) -> str:
         """Return the name of the cache's folder: files by path, size and time, and everything else that decides."""
@@ -191,8 +207,21 @@ def add(report: DataReport, done: Done) -> int:
 def _plain(value: Any) -> dict[str, Any]:
     """Return the fields of a dataclass that are plain values (a template's text is in the tokenizer's fingerprint)."""
     fields = vars(value) if is_dataclass(value) else {}
-    kept = {name: field for name, field in fields.items() if isinstance(field, (str, int, float, tuple))}
+    kept: dict[str, Any] = {n: field for n, field in fields.items() if isinstance(field, (str, int, float, tuple))}
+    kept |= {name: asdict(field) for name, field in fields.items() if isinstance(field, Slicing)}
     return {"type": type(value).__qualname__, **kept}
+
+
+def _stats(paths: Iterable[str]) -> dict[str, list[int]]:
+    """Return size and time of files; nothing of one that is gone."""
+    found = {}
+    for path in paths:
+        try:
+            stat = os.stat(path)
+            found[path] = [stat.st_size, stat.st_mtime_ns]
+        except (OSError, ValueError):  # gone, or no file (a `data:` text)
+            found[path] = []
+    return found
 
 
 def _file_digest(path: str) -> str:

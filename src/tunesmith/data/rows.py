@@ -6,6 +6,7 @@ file format, https://arrow.apache.org/docs/format/Columnar.html.
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import IGNORE, Example, Origin
+from .types import IGNORE, Example, Origin, Picture
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,8 @@ class Columns:
     """Some rows as flat arrays: row r has the tokens between the sums of `lengths` before and after it.
 
     `line` 0 stands for none. `prompt` is a hash of what stands before a row's last answer: equal prompts have equal
-    hashes. What travels from a worker process to the one that writes.
+    hashes. `pictures`: those of a row as JSON, empty where there are none. What travels from a worker process to the
+    one that writes.
     """
 
     input_ids: NDArray[np.int32]
@@ -44,6 +46,7 @@ class Columns:
     prompt: NDArray[np.uint64]
     record: NDArray[np.int64]
     line: NDArray[np.int64]
+    pictures: tuple[str, ...]
 
     @classmethod
     def of(cls, examples: Sequence[Example]) -> Columns:
@@ -66,7 +69,7 @@ class Columns:
         arrays["input_ids"] = _flat([example.input_ids for example in examples])
         arrays["labels"] = _flat([example.labels for example in examples])
         arrays["prompt"] = _prompts(arrays["input_ids"], arrays["labels"], arrays["lengths"])
-        return cls(**arrays)
+        return cls(**arrays, pictures=tuple(_as_json(example.pictures) for example in examples))
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -82,6 +85,7 @@ class Columns:
             int(self.cut[row]),
             self.stops[stops].tolist(),
             int(self.cut_labels[row]),
+            pictures=_from_json(self.pictures[row]),
         )
 
     @cached_property
@@ -95,6 +99,10 @@ class Columns:
         """Where each row begins in `stops`."""
         starts: NDArray[np.int64] = np.cumsum(self.stop_counts, dtype=np.int64) - self.stop_counts
         return starts
+
+    def picture_files(self) -> set[str]:
+        """Return the files of all pictures."""
+        return {picture.path for text in self.pictures if text for picture in _from_json(text)}
 
     @property
     def label_counts(self) -> NDArray[np.int64]:
@@ -112,19 +120,29 @@ class Columns:
             starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
             return pa.ListArray.from_arrays(pa.array(starts), pa.array(values))
 
-        plain = {f.name: pa.array(getattr(self, f.name)) for f in fields(self) if f.name not in _LISTS}
+        plain = {f.name: pa.array(getattr(self, f.name)) for f in fields(self) if f.name not in _OTHERS}
         files = pa.array(np.full(len(self), file, np.int32))
         found = {
             "input_ids": lists(self.input_ids, self.lengths),
             "labels": lists(self.labels, self.lengths),
             "stops": lists(self.stops, self.stop_counts),
+            "pictures": pa.array(self.pictures, pa.string()),
             "file": files,
             **plain,
         }
         return pa.RecordBatch.from_pydict(found)
 
 
-_LISTS = ("input_ids", "labels", "stops", "lengths", "stop_counts")
+_OTHERS = ("input_ids", "labels", "stops", "lengths", "stop_counts", "pictures")
+
+
+def _as_json(pictures: Sequence[Picture]) -> str:
+    return json.dumps([[picture.path, picture.slots] for picture in pictures]) if pictures else ""
+
+
+def _from_json(text: str) -> tuple[Picture, ...]:
+    parts = json.loads(text) if text else ()
+    return tuple(Picture(path, tuple((first, last) for first, last in slots)) for path, slots in parts)
 
 
 def _flat(parts: Sequence[list[int]]) -> NDArray[np.int32]:
@@ -220,6 +238,7 @@ class Rows:
             int(arrays["cut"][at]),
             arrays["stops"][stops].tolist(),
             int(arrays["cut_labels"][at]),
+            pictures=_from_json(self._reader.get_batch(number).column("pictures")[at].as_py()),
         )
 
     def file_numbers(self) -> NDArray[np.int32]:

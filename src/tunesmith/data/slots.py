@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..errors import DataError, ModelError
-from .images import picture_size
 from .slicing import END, SLICES_END, SLICES_START, START, Size, Slicing
 from .tokenizer import TextTokenizer
 from .types import Conversation
@@ -72,14 +71,26 @@ def cut_picture(input_ids: Sequence[int], tokenizer: TextTokenizer, max_length: 
 
 
 def picture_tokens(
-    conversation: Conversation, slicing: Slicing, size: Callable[[str], Size] = picture_size
+    conversation: Conversation, slicing: Slicing, size: Callable[[str], Size] | None = None
 ) -> list[int]:
     """Return how many tokens each picture of a conversation takes, known from the headers of their files.
 
     Raises:
         PictureError: a file is no picture, or one beyond the limits.
     """
+    size = size or size_of_file
     return [slicing.plan(*size(image.path)).tokens for image in conversation.images]
+
+
+def size_of_file(path: str) -> Size:
+    """Return width and height of a picture; only who has pictures pays for what reads them.
+
+    Raises:
+        PictureError: as `images.picture_size`.
+    """
+    from .images import picture_size
+
+    return picture_size(path)
 
 
 def _id(tokenizer: TextTokenizer, token: str) -> int:

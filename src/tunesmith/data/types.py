@@ -73,6 +73,14 @@ class Conversation:
     liked: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a row: its file, and the stretches (first, behind the last) of its slots, one for each slice."""
+
+    path: str
+    slots: tuple[tuple[int, int], ...]
+
+
 @dataclass(slots=True)
 class Example:
     """One conversation as token ids.
@@ -92,6 +100,8 @@ class Example:
     cut_labels: int = 0
     weight: float = 1.0
     """What the loss of each label is multiplied by."""
+    pictures: tuple[Picture, ...] = ()
+    """In the order in which they stand in the row."""
 
     @property
     def label_count(self) -> int:
@@ -112,6 +122,8 @@ class Batch(TypedDict, total=False):
     `attention_mask`: 0 = padding; otherwise the number of the segment that a token belongs to, counted from 1 in each
     row. Rows of one example hold 0 and 1. `position_ids`: only where rows are packs; begin again at 0 in each segment
     (0 on padding). `weights`: float32, what the loss of each label is multiplied by; only where one is not 1.
+    `pixel_values`: a list of float32 (3, h, w), every slice of every picture in order; `image_bound`: int64 (n, 3), for
+    each of them its row and the stretch of its slots there. Only where there are pictures.
     """
 
     input_ids: torch.Tensor
@@ -119,3 +131,5 @@ class Batch(TypedDict, total=False):
     labels: torch.Tensor
     position_ids: torch.Tensor
     weights: torch.Tensor
+    pixel_values: list[torch.Tensor]
+    image_bound: torch.Tensor

@@ -32,7 +32,7 @@ class Voice:
     def __init__(self, loaded: Loaded) -> None:
         self.model: Any = loaded.model
         self.tokenizer = text_tokenizer(loaded.tokenizer)
-        self.chat: ChatFormat = loaded.family.chat(self.tokenizer)
+        self.chat: ChatFormat = loaded.family.chat(self.tokenizer, self.model.config.to_dict())
         self.stop_ids = self.chat.stop_ids(self.tokenizer)
         self.context = context_of(self.model.config)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,7 @@ class Family:
     """What tunesmith knows of a model_type.
 
     `load(folder, config, dtype)` builds the model with its weights (`dtype` None: as stored) and returns it with the
-    notices that a user should see; `chat(tokenizer)` gives its chat format; `head(model)` its output head, or None
+    notices that a user should see; `chat(tokenizer, config)` gives its chat format; `head(model)` its output head, or None
     where the head is unknown and the model's own logits must be used;
     `lora_targets` are the layer names that LoRA acts on by default (a list, or PEFT's "all-linear").
     """
@@ -63,7 +63,7 @@ class Family:
     model_type: str
     recognises: Callable[[dict[str, Any]], bool]
     load: Callable[[Path, dict[str, Any], torch.dtype | None], tuple[PreTrainedModel, list[str]]]
-    chat: Callable[[TextTokenizer], ChatFormat]
+    chat: Callable[[TextTokenizer, Mapping[str, Any]], ChatFormat]
     head: Callable[[Any], Head | None]
     lora_targets: str | tuple[str, ...] = "all-linear"
 

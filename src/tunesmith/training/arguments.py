@@ -131,6 +131,7 @@ def training_arguments(config: TrainConfig, folder: Path, precision: Precision, 
         save_steps=min(settings.save_steps or per_epoch, total),
         dataloader_num_workers=settings.workers,
         dataloader_pin_memory=torch.cuda.is_available(),
+        accelerator_config={"dispatch_batches": False},  # it would cut a stream's batches by their first dimension
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to=[],

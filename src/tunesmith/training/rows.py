@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..data.chat import RenderOptions
 from ..data.chats import load_chat
+from ..data.collate import Collator, PictureLoader
 from ..data.flow import Work
 from ..data.order import EpochOrder
 from ..data.pack import PackedRows, pack
@@ -40,6 +41,12 @@ class Rows:
     fingerprint: str
     items: Any
     order: EpochOrder | None = None
+    loader: PictureLoader | None = None
+
+    @property
+    def collator(self) -> Collator:
+        """What makes batches of items."""
+        return Collator(self.pad_id, self.loader)
 
     @property
     def report(self) -> DataReport:
@@ -92,7 +99,7 @@ def prepare_rows(config: TrainConfig, setup: Setup) -> Rows:
     weighed = weigh(train, [weights[path] for path in train.rows.files], config.training.seed)
     if weighed is not train:
         setup.say(f"With the weights of the sources: {len(weighed)} rows an epoch.")
-    return Rows(weighed, validation, tokenizer.pad_id, fingerprint, weighed)
+    return Rows(weighed, validation, tokenizer.pad_id, fingerprint, weighed, loader=_loader(work))
 
 
 def arrange(config: TrainConfig, setup: Setup, loaded: Loaded, rows: Rows) -> Rows:
@@ -192,4 +199,11 @@ def _stream(config: TrainConfig, setup: Setup, work: Work, validation: Prepared 
     assert work.tokenizer is not None  # made with one
     fingerprint = Preparation(work).key(paths) + (validation.fingerprint if validation is not None else "")
     digest = hashlib.sha256(fingerprint.encode()).hexdigest()
-    return Rows(None, validation, work.tokenizer.pad_id, digest, StreamRows(paths, work, options))
+    rows = StreamRows(paths, work, options)
+    return Rows(None, validation, work.tokenizer.pad_id, digest, rows, loader=_loader(work))
+
+
+def _loader(work: Work) -> PictureLoader | None:
+    """Return what opens pictures, for a model that sees."""
+    slicing = getattr(work.chat, "slicing", None)
+    return PictureLoader(slicing) if slicing is not None else None

@@ -14,7 +14,6 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as hf_logging
 
-from ..data.collate import Collator
 from ..errors import ConfigError
 from ..locate import locate
 from ..models.load import Loaded, load
@@ -87,7 +86,7 @@ def build_trainer(
         keep_best=rows.validation is not None and settings.result == "best",
         model=objective,
         args=training_arguments(config, run.path, setup.precision, len(rows.items) if rows.order else None),
-        data_collator=Collator(rows.pad_id),
+        data_collator=rows.collator,
         train_dataset=rows.items,
         eval_dataset=rows.validation,
     )
@@ -102,8 +101,8 @@ def test_objective(config: TrainConfig, setup: Setup, trainer: TuneTrainer, rows
     """Compare the loss that will be trained with the plain one, before the first step."""
     if not config.training.self_test:
         return
-    batch: Any = Collator(rows.pad_id)(rows.few())
-    moved: dict[str, Tensor] = {key: value.to(setup.device) for key, value in batch.items()}
+    batch: Any = rows.collator(rows.few())
+    moved = {key: value.to(setup.device) if isinstance(value, Tensor) else value for key, value in batch.items()}
     with trainer.accelerator.autocast():
         fast, plain = self_test(trainer.model, moved, setup.precision.tolerance)
     setup.say(f"Self-test: the training path gives the loss {fast:.4f}, the plain path {plain:.4f}.")
@@ -188,7 +187,8 @@ def save_result(config: TrainConfig, setup: Setup, trainer: TuneTrainer, rows: R
     dtype = setup.precision.load if adapter else torch.float32
     examples = rows.validation if rows.validation is not None else rows.train
     few = rows.few() if examples is None else [examples[number] for number in range(min(4, len(examples)))]
-    round_trip.record(objective, [getattr(item, "examples", (item,))[0] for item in few], run.path, same, dtype)
+    batches = [rows.collator([getattr(item, "examples", (item,))[0]]) for item in few]
+    round_trip.record(objective, batches, run.path, same, dtype)
     return result
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..data.types import Example
+from ..data.types import Batch
 from ..errors import RoundTripError
 from ..runs import read_json, write_json
 from .objective import Objective, trainable_state
@@ -29,17 +29,21 @@ def digest(tensor: Tensor) -> str:
     return hashlib.sha256(head + data.view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
-def record(objective: Objective, examples: list[Example], run: Path, same_tensors: bool, dtype: torch.dtype) -> None:
+def record(objective: Objective, batches: list[Batch], run: Path, same_tensors: bool, dtype: torch.dtype) -> None:
     """Write what the trained model computes for a few rows, and the digests of what was trained.
 
-    `same_tensors`: the saved tensors are the trained ones (not so for PiSSA, whose result has another form).
+    `batches` hold one row each; a row with pictures is taken whole, another one up to `TOKENS`. `same_tensors`: the saved tensors are the trained ones (not so for PiSSA, whose result has another form).
     `dtype`: what the clean process must load the model in.
     """
-    rows = [example.input_ids[:TOKENS] for example in examples[:ROWS]]
     device = next(objective.parameters()).device
-    tensors = {}
-    for number, (row, logits) in enumerate(zip(rows, _logits(objective.inner, rows, device), strict=True)):
-        tensors[f"input_ids.{number}"], tensors[f"logits.{number}"] = torch.tensor(row), logits
+    tensors: dict[str, Tensor] = {}
+    for number, batch in enumerate(batches[:ROWS]):
+        ids = batch["input_ids"] if "pixel_values" in batch else batch["input_ids"][:, :TOKENS]
+        tensors[f"{number}.input_ids"] = ids.contiguous()
+        if "pixel_values" in batch:
+            tensors[f"{number}.image_bound"] = batch["image_bound"]
+            tensors |= {f"{number}.pixel_values.{slice}": pixels for slice, pixels in enumerate(batch["pixel_values"])}
+        tensors[f"{number}.logits"] = _logits(objective.inner, _inputs(tensors, number), device)
     save_file(tensors, run / LOGITS)
     digests = {name: digest(tensor) for name, tensor in trainable_state(objective).items()} if same_tensors else {}
     write_json(run / FACTS, {"dtype": str(dtype).removeprefix("torch."), "device": device.type, "tensors": digests})
@@ -76,16 +80,16 @@ def compare(run: Path) -> dict[str, Any]:
     dtype = getattr(torch, facts["dtype"])
     loaded = load(run, dtype=dtype, device=facts["device"])
     faults = _tensor_faults(loaded.model, facts["tensors"])
-    rows = [stored[f"input_ids.{number}"].tolist() for number in range(len(stored) // 2)]
-    worst = 0.0
+    rows, worst = sum(name.endswith(".logits") for name in stored), 0.0
     inner = loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
-    for number, logits in enumerate(_logits(inner, rows, torch.device(facts["device"]))):
-        expected = stored[f"logits.{number}"]
+    for number in range(rows):
+        logits = _logits(inner, _inputs(stored, number), torch.device(facts["device"]))
+        expected = stored[f"{number}.logits"]
         difference = float((logits - expected).abs().max())
         worst = max(worst, difference)
         if not difference <= (1e-4 if dtype == torch.float32 else 5e-2) * max(1.0, float(expected.abs().max())):
             faults.append(f"the logits of row {number} differ by up to {difference:.3g}")
-    return {"faults": faults, "max_logit_difference": worst, "rows": len(rows), "tensors": len(facts["tensors"])}
+    return {"faults": faults, "max_logit_difference": worst, "rows": rows, "tensors": len(facts["tensors"])}
 
 
 def _tensor_faults(model: torch.nn.Module, digests: dict[str, str]) -> list[str]:
@@ -99,13 +103,24 @@ def _tensor_faults(model: torch.nn.Module, digests: dict[str, str]) -> list[str]
     ]
 
 
+def _inputs(stored: dict[str, Tensor], number: int) -> dict[str, Any]:
+    """Return the model's arguments for a recorded row."""
+    inputs: dict[str, Any] = {"input_ids": stored[f"{number}.input_ids"]}
+    if f"{number}.image_bound" in stored:
+        inputs["image_bound"] = stored[f"{number}.image_bound"]
+        count = len(inputs["image_bound"])
+        inputs["pixel_values"] = [stored[f"{number}.pixel_values.{slice}"] for slice in range(count)]
+    return inputs
+
+
 @torch.no_grad()
-def _logits(model: Any, rows: list[list[int]], device: torch.device) -> list[Tensor]:
+def _logits(model: Any, inputs: dict[str, Any], device: torch.device) -> Tensor:
     was_training = model.training
     model.eval()
-    found = [model(input_ids=torch.tensor([row], device=device)).logits[0].float().cpu().contiguous() for row in rows]
+    moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
+    logits: Tensor = model(**moved).logits[0].float().cpu().contiguous()
     model.train(was_training)
-    return found
+    return logits
 
 
 if __name__ == "__main__":

@@ -146,11 +146,15 @@ class Account:
             self._measured(file, measures)
 
     def _cut_away(self, path: str, measures: Measures | None) -> Iterator[RecordError]:
-        """Yield the records of which `max_length` leaves nothing, as rendering would name them."""
+        """Yield the records of which `max_length` leaves nothing, or not all pictures, as rendering would name them."""
         for record, line, count in measures.tokens.out if measures is not None and measures.tokens is not None else ():
             reason = f"nothing is left to learn from: the row has {count} tokens and is cut to max_length"
             mend = f"Raise max_length (to {count} for the whole row)."
             yield RecordError(Origin(path, record, line), "messages", f"{reason} {self.max_length}.", mend)
+        for record, line, count in measures.tokens.torn if measures is not None and measures.tokens is not None else ():
+            reason = f"a picture does not fit: the row has {count} tokens and is cut to max_length {self.max_length}."
+            mend = f"Raise max_length (to {count} for the whole row); a row is never cut inside a picture."
+            yield RecordError(Origin(path, record, line), "image", reason, mend)
 
     def _measured(self, file: FileSum, made: Measures) -> None:
         for kind, hits in made.hits.items():

@@ -67,7 +67,7 @@ ADVICE = {
         "The model learns to loop. Shorten or remove them.",
     ),
     "gone_answers": Advice(
-        "questions so long that max_length leaves nothing of the answer",
+        "questions or pictures so long that max_length leaves nothing of the answer, or cuts a picture",
         "Training with this max_length would refuse them as bad records. Raise it, or shorten them.",
     ),
     "cut_answers": Advice(

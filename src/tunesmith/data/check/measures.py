@@ -76,7 +76,8 @@ class Probe:
     @classmethod
     def of(cls, chat: ChatFormat, tokenizer: TextTokenizer, max_length: int) -> Probe:
         """Return the probe for a model."""
-        special = [token.content for token in tokenizer.backend.get_added_tokens_decoder().values() if token.special]
+        added = tokenizer.backend.get_added_tokens_decoder().values()
+        special = [token.content for token in added if token.special and chat.keep is None]  # else they stay text
         marks = dict.fromkeys(mark for mark in (*chat.stop_texts, *special) if mark.strip())
         return cls(TokenProbe(tokenizer, max_length), tuple(marks))
 

@@ -35,30 +35,43 @@ class Tokens:
     plain_labels: int = 0
     byte_tokens: int = 0
     out: list[tuple[int, int | None, int]] = field(default_factory=list)
+    torn: list[tuple[int, int | None, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Flat:
-    """The learned rows of a block as flat arrays; `owner` and `size`: conversation and length of each row."""
+    """The learned rows of a block as flat arrays; `owner` and `size`: conversation and length of each row.
+
+    `seen`: whether a token is the slot of a picture. `pictured`: where the last picture of each row ends, 0 for none.
+    """
 
     ids: NDArray[np.int32]
     labels: NDArray[np.int32]
     size: NDArray[np.int64]
     owner: NDArray[np.int64]
+    seen: NDArray[np.bool_]
+    pictured: NDArray[np.int64]
 
     @classmethod
     def of(cls, conversations: Sequence[Conversation], rows: Sequence[Sequence[Example]]) -> _Flat:
         ids, labels, sizes, owners = array("i"), array("i"), array("q"), array("q")
+        slots: list[tuple[int, int]] = []
+        pictured = array("q")
         for number, (conversation, own) in enumerate(zip(conversations, rows, strict=True)):
             if conversation.liked is not False:
                 for row in own:
+                    for picture in row.pictures:
+                        slots += [(len(ids) + first, len(ids) + last) for first, last in picture.slots]
+                    pictured.append(max((picture.slots[-1][1] + 1 for picture in row.pictures), default=0))
                     ids.fromlist(row.input_ids)
                     labels.fromlist(row.labels)
                     sizes.append(len(row.input_ids))
                     owners.append(number)
-        return cls(
-            np.array(ids, np.int32), np.array(labels, np.int32), np.array(sizes, np.int64), np.array(owners, np.int64)
-        )
+        seen = np.zeros(len(ids), bool)
+        for first, last in slots:
+            seen[first:last] = True
+        flat = np.array(ids, np.int32), np.array(labels, np.int32)
+        return cls(*flat, np.array(sizes, np.int64), np.array(owners, np.int64), seen, np.array(pictured, np.int64))
 
     def sums(self, flags: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return for each row how many of its tokens have the flag."""
@@ -89,7 +102,8 @@ class TokenProbe:
         places = place[answers]
         lost = flat.sums(answers & (place >= self.max_length))
         gone = (lost > 0) & (lost == flat.sums(answers))
-        cut = np.flatnonzero((lost > 0) & ~gone)  # where all is gone, the record is a bad one
+        torn = flat.pictured > self.max_length
+        cut = np.flatnonzero((lost > 0) & ~gone & ~torn)  # where all is gone, the record is a bad one
         first = [(int(owner[n]), f"{size[n]:,} tokens, {lost[n]:,} learned ones are cut") for n in cut[:SHOWN]]
         spelt = flat.sums(self._byte_tokens().take(flat.ids, mode="clip"))
         tokens = Tokens(
@@ -98,7 +112,8 @@ class TokenProbe:
             plain_tokens=int(size[plain].sum()),
             plain_labels=int(learned.sum()) - len(places),
             byte_tokens=int(spelt.sum()),
-            out=[_place(conversations[owner[n]], int(owner[n]), int(size[n])) for n in np.flatnonzero(gone)],
+            out=[_place(conversations[owner[n]], int(owner[n]), int(size[n])) for n in np.flatnonzero(gone & ~torn)],
+            torn=[_place(conversations[owner[n]], int(owner[n]), int(size[n])) for n in np.flatnonzero(torn)],
         )
         hits = {"cut_answers": Hits(len(cut), int(lost[cut].sum()), first)}
         hits["unknown_tokens"] = self._unknown(flat, conversations)
@@ -110,7 +125,7 @@ class TokenProbe:
         unknown = self.tokenizer.unk_id
         if unknown is None or unknown in (self.tokenizer.bos_id, self.tokenizer.eos_id):
             return Hits()  # a byte-level vocabulary lacks nothing, and some give its <unk> another task
-        counts = flat.sums(flat.ids == unknown)
+        counts = flat.sums((flat.ids == unknown) & ~flat.seen)
         records = np.unique(flat.owner[counts > 0])
         first = []
         for number in records[:SHOWN].tolist():
