@@ -38,12 +38,15 @@ RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 
 # Who may import a third party. What is not listed here belongs into a file of its own under edges/.
 THIRD_PARTIES = {
-    "PIL": ("data/images.py",),
+    "PIL": (
+        "data/images.py",
+        "data/show/pictures.py",
+    ),
     "huggingface_hub": ("models/minicpm.py", "models/minicpmv.py", "locate.py"),
     "jinja2": ("data/template.py",),
     "matplotlib": ("training/plot.py",),
     "numpy": ("data/*", "training/rows.py", "nano/*"),
-    "peft": ("tuning/lora.py", "models/adapter.py", "models/load.py"),
+    "peft": ("tuning/lora.py", "models/adapter.py", "models/load.py", "models/trained.py"),
     "pyarrow": ("data/rows.py", "data/sources/tables.py", "data/sources/unpack.py"),
     "pydantic": ("config/*", "training/settings.py", "tuning/*"),
     "rich": (

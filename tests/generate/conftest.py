@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,3 +77,36 @@ def scripted(tiny_loaded: Loaded, tiny_tokenizer: TextTokenizer) -> Callable[...
         return tiny_loaded._replace(model=ScriptModel(ScriptConfig(), ids, tiny_tokenizer.eos_id).eval())
 
     return build
+
+
+VISION = Path(__file__).parents[1] / "golden" / "minicpmv2"
+
+
+@pytest.fixture(scope="session")
+def vision_loaded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Loaded]:
+    """Return a function that gives a golden case of MiniCPM-V 2.0 in float32, loaded from a folder as it is published.
+
+    The folder is the `name_or_path` of its tokenizer.
+    """
+    root, known = tmp_path_factory.mktemp("vision"), {}
+
+    def get(case: str) -> Loaded:
+        if case not in known:
+            shutil.copytree(VISION / "tokenizer", root / case)
+            shutil.copyfile(VISION / case / "config.json", root / case / "config.json")
+            shutil.copyfile(VISION / case / "weights.safetensors", root / case / "model.safetensors")
+            known[case] = load(root / case, device="cpu", dtype="float32")
+        return known[case]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def golden_runs() -> dict[str, dict[str, Any]]:
+    """The runs of the published chat by name; `case` is added, and `picture`: the path of the picture, or None."""
+    runs = {}
+    for case in ("chat_noslice", "chat_sliced"):
+        for run in json.loads((VISION / case / "case.json").read_text(encoding="utf-8"))["runs"]:
+            picture = VISION / "pictures" / run["image"] if run["image"] else None
+            runs[run["run"]] = {**run, "case": case, "picture": picture}
+    return runs

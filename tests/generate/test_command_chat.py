@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers.utils import logging
@@ -74,6 +75,7 @@ def test_a_piped_conversation_has_a_history_and_commands(
         (["nowhere", "--json"], "--json needs --prompt"),
         (["nowhere", "--temperature", "-1"], "temperature is -1.0, but must be 0 or more."),
         (["nowhere", "--prompt", "x"], "There is no folder 'nowhere'"),
+        (["nowhere", "--image", "a cat.png"], "the picture 'a cat.png' does not exist. Mend the path."),
     ],
 )
 def test_a_mistake_is_one_message(arguments: list[str], wanted: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,3 +83,37 @@ def test_a_mistake_is_one_message(arguments: list[str], wanted: str, capsys: pyt
     shown = capsys.readouterr()
     assert wanted in shown.err
     assert shown.out == ""
+
+
+def test_pictures_go_with_the_first_question(
+    golden_runs: dict[str, dict[str, Any]],
+    vision_loaded: Callable[[str], Loaded],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded = vision_loaded("chat_sliced")
+    wide, grid = (str(golden_runs[name]["picture"]) for name in ("wide203x88", "grid3x2"))
+    command = ["chat", loaded.tokenizer.name_or_path, "--image", wide, *OPTIONS, "--dtype", "float32"]
+    session = Session(loaded, sampling=GREEDY)
+    first, second = session.ask("What is it?", [wide]), session.ask("And this?", [grid])
+    assert cli.main([*command, "--prompt", "What is it?"]) == 0
+    assert capsys.readouterr().out == f"{first}\n"
+    assert cli.main([*command, "--image", grid, "--prompt", "Which?", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    session.reset()
+    assert (facts["images"], facts["answer"]) == ([wide, grid], session.ask("Which?", [wide, grid]))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"What is it?\n/image {grid}\nAnd this?"))
+    assert cli.main(command) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{first}\n{second}\n"
+    assert "img_203x88_3.png, 203 x 88 pixels" in shown.err
+    assert "img_250x170_4.png, 250 x 170 pixels" in shown.err
+
+
+def test_a_model_without_eyes_refuses_pictures(
+    golden_runs: dict[str, dict[str, Any]], tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in ([], ["--prompt", "x"]):
+        picture = str(golden_runs["square"]["picture"])
+        assert cli.main(["chat", str(tiny_model_folder), "--image", picture, *more, *OPTIONS]) == 2
+        assert "(minicpm) reads text only, but 1 image was given" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.data.types import Conversation, Message
+from tunesmith.data.types import Conversation, ImageRef, Message
 from tunesmith.errors import UserError
 from tunesmith.generate.decode import Voice, context_of
 from tunesmith.generate.sampling import MAX_NEW_TOKENS, Sampling
@@ -70,3 +70,54 @@ def test_the_model_stops_when_it_is_told_to(scripted: Callable[..., Loaded]) -> 
     assert writer.stopped == "interrupted"
     assert writer.text == "".join(shown)
     assert writer.tokens < 8
+
+
+def talk(run: dict[str, Any]) -> Conversation:
+    """A run of the published chat as a conversation."""
+    messages = [Message(turn["role"], turn["content"]) for turn in run["messages"]]
+    if run["picture"] is None:
+        return Conversation(tuple(messages))
+    messages[0] = Message("user", f"<image>\n{messages[0].content}")
+    return Conversation(tuple(messages), images=(ImageRef("<image>", str(run["picture"])),))
+
+
+PUBLISHED = {
+    "greedy_new_ids": Sampling(greedy=True, max_new_tokens=16),
+    "beam3_reppen1_2_new_ids": Sampling(beams=3, repetition_penalty=1.2, max_new_tokens=16),
+}
+
+
+@pytest.mark.parametrize("recorded", PUBLISHED)
+def test_rows_with_and_without_pictures_are_answered_together_as_published(
+    recorded: str, golden_runs: dict[str, dict[str, Any]], vision_loaded: Callable[[str], Loaded]
+) -> None:
+    sampling = PUBLISHED[recorded]
+    for case in ("chat_noslice", "chat_sliced"):
+        runs = [run for run in golden_runs.values() if run["case"] == case]
+        voice = Voice(vision_loaded(case))
+        prompts = [voice.prompt(talk(run), sampling) for run in runs]
+        for run, prompt in zip(runs, prompts, strict=True):
+            assert prompt.ids == [token for token, count in run["tokens_rle"] for _ in range(count)]
+        writers = [voice.writer() for _ in runs]
+        voice.answer(prompts, writers, sampling)
+        assert [writer._ids for writer in writers] == [run[recorded] for run in runs]
+
+
+def test_only_models_that_read_text_are_penalised_for_the_words_of_the_prompt(
+    tiny_loaded: Loaded, vision_loaded: Callable[[str], Loaded]
+) -> None:
+    assert Voice(tiny_loaded).penalises_prompt
+    assert not Voice(vision_loaded("chat_noslice")).penalises_prompt
+
+
+def test_beams_show_the_answer_when_it_is_whole(tiny_loaded: Loaded) -> None:
+    sampling, shown = Sampling(beams=3, max_new_tokens=9), []
+    voice = Voice(tiny_loaded)
+    prompts = [voice.prompt(HELLO, sampling), voice.prompt(Conversation((Message("user", "Who are you?"),)), sampling)]
+    writers = [voice.writer(), voice.writer()]
+    voice.answer(prompts, writers, sampling, shown.append)
+    assert "".join(shown) == writers[0].text
+    assert [(writer.tokens, writer.stopped) for writer in writers] == [(9, "length")] * 2
+    writer = voice.writer()
+    voice.answer(prompts[:1], [writer], sampling, stop=lambda: True)
+    assert writer.stopped == "interrupted"

@@ -45,6 +45,11 @@ def test_greedy_and_temperature_0_are_the_same(sampling: Sampling) -> None:
     assert config.temperature is None
 
 
+def test_beams_draw_nothing() -> None:
+    config = Sampling(beams=3, temperature=0.7).config(FakeModel(do_sample=True), (2,), 0, 7)  # type: ignore[arg-type]
+    assert (config.num_beams, config.do_sample) == (3, False)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -55,6 +60,7 @@ def test_greedy_and_temperature_0_are_the_same(sampling: Sampling) -> None:
         ("top_k", -1),
         ("repetition_penalty", 0),
         ("max_new_tokens", 0),
+        ("beams", 0),
     ],
 )
 def test_values_out_of_range_are_refused(name: str, value: float) -> None:

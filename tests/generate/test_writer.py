@@ -74,3 +74,12 @@ def test_bytes_that_are_no_character_are_not_hidden(tiny_tokenizer: TextTokenize
     ids = [tiny_tokenizer.id("<0xE4>"), *tiny_tokenizer.encode("好")[1:], *tiny_tokenizer.encode("好")]
     _, writer = written(tiny_tokenizer, ids)
     assert "好" in writer.text
+
+
+def test_special_tokens_are_left_out_unless_people_may_write_them(tiny_tokenizer: TextTokenizer) -> None:
+    ids = [*tiny_tokenizer.encode("好"), 0, *tiny_tokenizer.encode(" 的"), 0]
+    shown = Writer(tiny_tokenizer, [tiny_tokenizer.eos_id or 0], MARKERS, {0: "<box>"})
+    pieces = [*(shown.push(token) for token in ids), shown.finish()]
+    assert "".join(pieces) == shown.text
+    assert shown.text.startswith("好<box>") and shown.text.endswith("的<box>")
+    assert "<" not in written(tiny_tokenizer, ids)[1].text

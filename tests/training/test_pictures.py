@@ -137,6 +137,23 @@ def test_batches_of_pictures_give_the_loss_of_single_rows(model: Path, data: Pat
     assert torch.allclose(torch.tensor(losses[0]), torch.tensor(losses[1]), atol=1e-5)
 
 
+@pytest.mark.parametrize("resampler", ["full", "frozen"])
+def test_pictures_looked_at_once_give_the_same_run(
+    resampler: str, model: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    losses = []
+    for number, look in enumerate((True, True, False)):
+        settings = config(model, data, tmp_path / str(number), look_once=look, steps=4)
+        settings["tuning"]["resampler"] = resampler
+        train(settings)
+        said = capfd.readouterr().err
+        assert ("were looked at once" in said) == look and ("(3 of them in an earlier run)" in said) == (number == 1)
+        lines = (tmp_path / str(number) / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in lines])
+    assert losses[0] == losses[1]
+    assert torch.allclose(torch.tensor(losses[0]), torch.tensor(losses[2]), atol=1e-5)
+
+
 def test_a_text_model_refuses_pictures_by_name(tiny_config: dict, data: Path, tmp_path: Path) -> None:
     settings = config(Path(tiny_config["model"]), data, tmp_path / "run")
     with pytest.raises(DataError, match=r"record 0.*pictures.*reads text only"):

@@ -26,25 +26,35 @@ class PictureLoader:
         Raises:
             DataError: a picture cannot be opened any more, or is another one now.
         """
-        import torch
-
-        from .images import normalise, open_picture, slices
-
         pixels: list[Tensor] = []
         slots: list[tuple[int, int]] = []
         for picture in example.pictures:
             try:
-                cut = slices(open_picture(picture.path), self.slicing)
+                cut = self.pixels(picture.path)
             except PictureError as error:
-                raise DataError(f"{example.origin}: the picture '{picture.path}' {error.reason} {error.mend}") from None
+                raise DataError(
+                    f"{example.origin or 'conversation'}: the picture '{picture.path}' {error.reason} {error.mend}"
+                ) from None
             if len(cut) != len(picture.slots):
                 raise DataError(
-                    f"{example.origin}: the picture '{picture.path}' has changed since the data was prepared. Put it "
+                    f"{example.origin or 'conversation'}: the picture '{picture.path}' has changed since the data was prepared. Put it "
                     "back, or start the run anew."
                 )
-            pixels += [torch.from_numpy(normalise(one)) for one in cut]
+            pixels += cut
             slots += picture.slots
         return pixels, slots
+
+    def pixels(self, path: str) -> list[Tensor]:
+        """Return the slices of a picture, float32 (3, h, w).
+
+        Raises:
+            PictureError: it cannot be opened.
+        """
+        import torch
+
+        from .images import normalise, open_picture, slices
+
+        return [torch.from_numpy(normalise(one)) for one in slices(open_picture(path), self.slicing)]
 
 
 def collate(items: Sequence[Example | Pack], pad_id: int, loader: PictureLoader | None = None) -> Batch:

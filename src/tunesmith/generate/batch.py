@@ -22,18 +22,19 @@ def answer_all(
 ) -> list[str]:
     """Return the answer to each conversation, in their order (greedy unless told otherwise).
 
-    Conversations of similar length go through the model together, padded at the left. `done` is told how many have
-    been answered after every batch.
+    Conversations of similar length go through the model together, padded at the left; pictures are opened batch by
+    batch. `done` is told how many have been answered after every batch.
 
     Raises:
-        UserError: a conversation that does not fit into the model's context.
+        UserError: a conversation that does not fit into the model's context, or pictures for a model without eyes.
     """
     sampling = sampling or Sampling(greedy=True)
     voice = Voice(loaded)
     prompts = [voice.prompt(conversation, sampling) for conversation in conversations]
     writers = [voice.writer() for _ in prompts]
     answered = 0
-    for batch in _batches(prompts, batch_size, same_length=sampling.repetition_penalty not in (None, 1)):
+    penalty = voice.penalises_prompt and sampling.repetition_penalty not in (None, 1)
+    for batch in _batches(prompts, batch_size, same_length=penalty):
         voice.answer([prompts[i] for i in batch], [writers[i] for i in batch], sampling)
         answered += len(batch)
         if done:

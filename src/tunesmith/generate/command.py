@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ..errors import ConfigError
 from ..options import expand
+from .pictures import attach
 from .sampling import Sampling
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ class Options:
     run_or_model: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A run's folder, or a model's folder.")]
     adapter: Annotated[str | None, typer.Option(metavar="DIR", help="A LoRA adapter to put on the model.")] = None
     prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="Answer once and end; - reads stdin.")] = None
+    image: Annotated[
+        list[str] | None,
+        typer.Option("--image", metavar="FILE", help="A picture for the first question; may be given several times."),
+    ] = None
     json: Annotated[bool, typer.Option("--json", help="With --prompt: one JSON object instead of the text.")] = False
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="The system text.")] = None
     greedy: Annotated[bool, typer.Option("--greedy", help="Always take the likeliest token.")] = False
@@ -61,6 +66,8 @@ def _chat(options: Options) -> None:
     sampling = options.sampling
     if options.json and options.prompt is None:
         raise ConfigError("--json needs --prompt: it describes one answer.")
+    for picture in options.image or ():
+        attach(picture)  # before the model is loaded, which takes its time
     prompt = sys.stdin.read().strip() if options.prompt == "-" else options.prompt
     notes = Console(stderr=True, highlight=False)
     with notes.status(f"Loading {options.run_or_model} ..."):
@@ -68,7 +75,7 @@ def _chat(options: Options) -> None:
     if prompt is None:
         from .terminal import Terminal
 
-        Terminal(session, notes).talk(f"{options.run_or_model}: {about}")
+        Terminal(session, notes, options.image or ()).talk(f"{options.run_or_model}: {about}")
     else:
         _once(session, options, prompt, notes)
 
@@ -93,26 +100,27 @@ def _load(options: Options, sampling: Sampling) -> tuple[Session, str]:
 
 def _once(session: Session, options: Options, prompt: str, notes: Console) -> None:
     """Answer one prompt on stdout."""
-    for piece in session.stream(prompt):
+    for piece in session.stream(prompt, options.image or ()):
         if not options.json:
             sys.stdout.write(piece)
             sys.stdout.flush()
     answer = session.last
     assert answer is not None  # the stream has ended
     if options.json:
-        print(json.dumps(_facts(prompt, answer, options.run_or_model), ensure_ascii=False))
+        print(json.dumps(_facts(prompt, answer, options), ensure_ascii=False))
     else:
         print()
     if answer.stopped == "length":
         notes.print(f"(cut after {answer.tokens} tokens)", style="dim")
 
 
-def _facts(prompt: str, answer: Answer, model: str) -> dict[str, str | int | float]:
+def _facts(prompt: str, answer: Answer, options: Options) -> dict[str, str | int | float | list[str]]:
     return {
         "prompt": prompt,
+        **({"images": options.image} if options.image else {}),
         "answer": answer.text,
         "tokens": answer.tokens,
         "seconds": round(answer.seconds, 3),
-        "model": model,
+        "model": options.run_or_model,
         "stopped": answer.stopped,
     }

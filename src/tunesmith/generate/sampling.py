@@ -22,7 +22,8 @@ class Sampling:
     """How answers are drawn. None means: as the model's own generation_config.json says, else the defaults above.
 
     `temperature` 0 and `greedy` both take the likeliest token. `top_k` 0 switches that limit off. With a `seed`, the
-    same conversation gets the same answer on the same machine.
+    same conversation gets the same answer on the same machine. `beams` above 1: the likeliest of so many continuations
+    is searched instead (nothing is drawn), and appears when it is whole.
 
     Raises:
         ConfigError: a value out of range.
@@ -35,6 +36,7 @@ class Sampling:
     max_new_tokens: int | None = None
     seed: int | None = None
     greedy: bool = False
+    beams: int = 1
 
     def __post_init__(self) -> None:
         rules: tuple[tuple[str, float | None, Callable[[float], bool], str], ...] = (
@@ -43,6 +45,7 @@ class Sampling:
             ("top_k", self.top_k, lambda x: x >= 0, "0 or more"),
             ("repetition_penalty", self.repetition_penalty, lambda x: 0 < x < float("inf"), "more than 0"),
             ("max_new_tokens", self.max_new_tokens, lambda x: x >= 1, "at least 1"),
+            ("beams", self.beams, lambda x: x >= 1, "at least 1"),
         )
         for name, value, fits, wanted in rules:
             if value is not None and not fits(value):
@@ -57,12 +60,12 @@ class Sampling:
             "max_new_tokens": room,
             "eos_token_id": list(dict.fromkeys([*stop_ids, *_numbers(own.eos_token_id)])),
             "pad_token_id": pad_id,
-            "num_beams": 1,
+            "num_beams": self.beams,
         }
         penalty = _first(self.repetition_penalty, own.repetition_penalty, REPETITION_PENALTY)
         temperature = _first(self.temperature, own.temperature, TEMPERATURE)
         asked = any(value is not None for value in (self.temperature, self.top_p, self.top_k))
-        if self.greedy or temperature == 0 or (own.do_sample is False and not asked):
+        if self.greedy or self.beams > 1 or temperature == 0 or (own.do_sample is False and not asked):
             return GenerationConfig(do_sample=False, repetition_penalty=penalty, **ends)
         return GenerationConfig(
             do_sample=True,

@@ -6,12 +6,13 @@ import queue
 import threading
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..data.types import Conversation, Message
-from ..errors import UserError
+from ..data.types import Conversation, ImageRef, Message
+from ..errors import PictureError, RecordError, UserError
 from .decode import Prompt, Voice
+from .pictures import Attached, attach, marks
 from .sampling import Sampling
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Answer:
 class Session:
     """A conversation with a loaded model: `ask` and `stream` add a question and its answer to `messages`.
 
+    Pictures are added to `images`; in the question a mark stands for each, on a line of its own before the text. They
+    are seen again with every later question. A file is read anew each time, so it must stay where it is.
+
     `system` is the text that stands first; a new one holds from the next `reset`. `last` is the newest Answer. A
     question that fails leaves the conversation as it was; of an answer that is interrupted, what was shown is kept.
     """
@@ -42,6 +46,7 @@ class Session:
         self.system = system
         self.sampling = sampling or Sampling()
         self.messages: list[Message] = []
+        self.images: list[ImageRef] = []
         self.last: Answer | None = None
         self._voice = Voice(loaded)
         self.reset()
@@ -49,13 +54,15 @@ class Session:
     def reset(self) -> None:
         """Begin anew: only the system text stays."""
         self.messages = [Message("system", self.system)] if self.system else []
+        self.images = []
         self.last = None
 
     def ask(self, text: str, images: Sequence[Any] = ()) -> str:
-        """Return the answer to a question.
+        """Return the answer to a question; `images` are shown with it: paths, `data:` addresses, bytes or PIL images.
 
         Raises:
             UserError: images for a text model, an empty or unreadable question, or no room for it in the context.
+            PictureError: an image that cannot be used; that is a UserError too.
         """
         return "".join(self.stream(text, images))
 
@@ -66,14 +73,11 @@ class Session:
             UserError: as `ask`, before the first piece.
         """
         if images:
-            raise UserError(
-                f"This model ({self._voice.model.config.model_type}) reads text only, but {len(images)} "
-                f"{'images were' if len(images) > 1 else 'image was'} given."
-            )
+            self._need_eyes(len(images))
         if not text.strip():
             raise UserError("The question is empty.")
-        messages = [*self.messages, Message("user", text)]
-        for message in messages:
+        conversation = self._asked(text, [attach(image) for image in images])
+        for message in conversation.messages:
             try:
                 message.content.encode()
             except UnicodeEncodeError:
@@ -81,9 +85,51 @@ class Session:
                     f"The {message.role} text is not readable text: its bytes are not UTF-8. Is the terminal set to "
                     "another encoding? LANG=C.UTF-8 mends it."
                 ) from None
-        return self._stream(messages, self._voice.prompt(Conversation(tuple(messages)), self.sampling))
+        return self._stream(conversation, self._prompt(conversation))
 
-    def _stream(self, messages: list[Message], prompt: Prompt) -> Generator[str, None, None]:
+    def look(self, image: Any) -> Attached:
+        """Return a picture that the model could be shown, opened and checked.
+
+        Raises:
+            UserError: the model reads text only. PictureError: it is no picture, or cannot be used.
+        """
+        self._need_eyes(1)
+        return attach(image)
+
+    def _need_eyes(self, images: int) -> None:
+        if not self._voice.sees:
+            raise UserError(
+                f"This model ({self._voice.model.config.model_type}) reads text only, but {images} "
+                f"{'images were' if images > 1 else 'image was'} given."
+            )
+
+    def _asked(self, text: str, pictures: Sequence[Attached]) -> Conversation:
+        """Return the conversation with a new question; no mark of a picture stands anywhere else in it."""
+        messages, images = list(self.messages), list(self.images)
+        free = marks([text, *(message.content for message in messages)])
+        for number, image in enumerate(images):
+            if image.mark in text:  # what is typed may happen to look like a mark: the picture gets another one
+                images[number] = ImageRef(next(free), image.path)
+                old, new = image.mark, images[number].mark
+                messages = [
+                    replace(message, content=message.content.replace(old, new)) if message.role == "user" else message
+                    for message in messages
+                ]
+        added = [ImageRef(next(free), picture.path) for picture in pictures]
+        question = "\n".join([*(image.mark for image in added), text])
+        return Conversation((*messages, Message("user", question)), images=(*images, *added))
+
+    def _prompt(self, conversation: Conversation) -> Prompt:
+        try:
+            return self._voice.prompt(conversation, self.sampling)
+        except RecordError as error:
+            path = next((image.path for image in conversation.images if f"'{image.path}'" in error.reason), None)
+            if path is None:
+                raise
+            reason = error.reason.partition(f"'{path}' ")[2]  # a picture of an earlier question is not there any more
+            raise PictureError(path, reason, "Put the file back, or begin anew (/reset in the chat).") from None
+
+    def _stream(self, conversation: Conversation, prompt: Prompt) -> Generator[str, None, None]:
         writer, start = self._voice.writer(), time.perf_counter()
         pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
         closed = threading.Event()
@@ -109,6 +155,7 @@ class Session:
             if failure is None:
                 self.last = Answer(shown, writer.tokens, time.perf_counter() - start, stopped)
                 if shown or stopped != "interrupted":
-                    self.messages = [*messages, Message("assistant", shown)]
+                    self.messages = [*conversation.messages, Message("assistant", shown)]
+                    self.images = list(conversation.images)
         if failure is not None:
             raise failure

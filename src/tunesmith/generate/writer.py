@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from ..data.tokenizer import TextTokenizer
 
@@ -17,11 +18,13 @@ class Writer:
 
     Nothing is shown that might have to be taken back: neither a part of a character (byte tokens) nor the beginning
     of a stop text. `stopped` becomes "stop" at a stop token or stop text; what follows it is no part of the answer.
+    `spoken`: special tokens that are shown, id -> text (the marks of places in a picture); all others are left out.
     """
 
     tokenizer: TextTokenizer
     stop_ids: Sequence[int]
     stop_texts: Sequence[str] = ()
+    spoken: Mapping[int, str] = field(default_factory=dict)
     text: str = ""
     tokens: int = 0
     stopped: str | None = None
@@ -54,8 +57,16 @@ class Writer:
         return "" if self.stopped else self._end(reason)
 
     def _undecoded(self) -> str:
-        before = self.tokenizer.decode(self._ids[self._from : self._upto])
-        return self.tokenizer.decode(self._ids[self._from :])[len(before) :]
+        before = self._decode(self._ids[self._from : self._upto])
+        return self._decode(self._ids[self._from :])[len(before) :]
+
+    def _decode(self, ids: list[int]) -> str:
+        if not self.spoken:
+            return self.tokenizer.decode(ids)
+        return "".join(
+            "".join(self.spoken[token] for token in group) if spoken else self.tokenizer.decode(list(group))
+            for spoken, group in groupby(ids, key=self.spoken.__contains__)
+        )
 
     def _end(self, reason: str) -> str:
         if self._upto < len(self._ids):  # a character that never got its last bytes is left out

@@ -25,6 +25,7 @@ from transformers.utils.generic import can_return_tuple
 
 from ..data.chats import chat_for
 from ..errors import ModelError
+from . import sight
 from .family import Family, Head
 from .minicpm import MiniCPMConfig, MiniCPMForCausalLM, MiniCPMPreTrainedModel, minicpm_head
 from .resampler import Resampler, ResamplerSizes, grid_code
@@ -238,10 +239,14 @@ class MiniCPMVForCausalLM(MiniCPMPreTrainedModel, GenerationMixin):
         places = 0 if image_bound is None else len(image_bound)
         if len(slices) != places:
             raise ValueError(f"{len(slices)} pictures (pixel_values), but {places} places for them (image_bound).")
-        if not slices and not (self.touches_vision and past_key_values is None):
+        looks = bool(slices) or (self.touches_vision and past_key_values is None)
+        table, dtype = self.get_input_embeddings(), self.llm.model.norm.weight.dtype
+        if not looks and (inputs_embeds is not None or table.weight.dtype == dtype):
             return {"input_ids": input_ids, "inputs_embeds": inputs_embeds}
-        if inputs_embeds is None:
-            inputs_embeds = self.get_input_embeddings()(input_ids) * self.config.scale_emb
+        if inputs_embeds is None:  # the table has another dtype than the layers where one of them was trained in full
+            inputs_embeds = (table(input_ids) * self.config.scale_emb).to(dtype)
+        if not looks:
+            return {"inputs_embeds": inputs_embeds}
         if image_bound is None or not slices:
             empty = torch.zeros(3, self.config.patch_size, self.config.patch_size)
             return {"inputs_embeds": inputs_embeds + 0.0 * self.seen([empty]).mean()}
@@ -261,13 +266,10 @@ class MiniCPMVForCausalLM(MiniCPMPreTrainedModel, GenerationMixin):
         """Return (n, Q, D): the rows that stand for n pictures, float tensors (3, height, width) of any sizes.
 
         One pass for all, pictures of one size side by side. A tensor that stands in the list several times (a prompt
-        that is continued in several ways) is computed once.
+        that is continued in several ways) is computed once. What the tower (1, rows, columns, C) or the resampler
+        (Q, D) has made of a picture before may stand in its place.
         """
-        different = sorted({id(picture): picture for picture in pictures}.values(), key=_size)
-        number = {id(picture): place for place, picture in enumerate(different)}
-        rows_SQD: Tensor = self.resampler(*self.vpm(different))
-        order = torch.tensor([number[id(picture)] for picture in pictures], device=rows_SQD.device)
-        return rows_SQD.index_select(0, order)
+        return sight.look(self.vpm, self.resampler, pictures, self.llm.model.norm.weight.device)
 
     def prepare_inputs_for_generation(
         self, input_ids: Tensor, is_first_iteration: bool | None = False, **kwargs: Any
@@ -313,10 +315,6 @@ class MiniCPMVForCausalLM(MiniCPMPreTrainedModel, GenerationMixin):
         if isinstance(module, Resampler):
             side = round(len(module.query) ** 0.5)
             init.copy_(module.pos_embed, grid_code((side, side), module.query.shape[1], module.query.device))
-
-
-def _size(picture: Tensor) -> tuple[int, ...]:
-    return (picture[0].numel(), *picture.shape)
 
 
 def _check_bounds(bounds: list[tuple[int, int, int]], shape: Sequence[int], queries: int, cached: int) -> None:
@@ -382,6 +380,8 @@ FAMILY = Family(
     chat=partial(chat_for, "minicpmv"),
     head=minicpmv_head,
     lora_targets=r"llm\.model\.layers\.\d+\.(self_attn\.[qkvo]|mlp\.(gate|up|down))_proj",
+    parts={"language": "llm", "vision": "vpm", "resampler": "resampler", "embeddings": "llm.model.embed_tokens"},
+    frozen=("resampler.pos_embed",),
 )
 
 AutoConfig.register("minicpmv", MiniCPMVConfig, exist_ok=True)

@@ -95,7 +95,7 @@ class Resampler(nn.Module):
 
     def forward(self, features_NC: Tensor, grids: Sequence[Grid]) -> Tensor:
         """Return (S, Q, D) for S pictures whose patches stand one behind the other; `grids` tell them apart."""
-        value_ND = self.ln_kv(self.kv_proj(features_NC))
+        value_ND = self.ln_kv(self.kv_proj(features_NC.to(self.kv_proj.weight.dtype)))
         query_QD = self.ln_q(self.query) + self.pos_embed
         key_ND = value_ND + self._code(grids).to(value_ND.dtype)
         read_ND = self.attn(query_QD, key_ND, value_ND, [rows * columns for rows, columns in grids])

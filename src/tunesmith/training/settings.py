@@ -111,6 +111,7 @@ class TrainingSettings(_Section):
     report_to: Files | None = Field(
         None, description="tensorboard, wandb, swanlab, mlflow. Default: tensorboard if it is installed."
     )
+    look_once: bool = Field(True, description="Keep what a vision tower that does not learn makes of pictures.")
     self_test: bool = True
     verify: bool = Field(True, description="Load the result in a clean process and compare.")
 

@@ -24,6 +24,7 @@ from . import verify as round_trip
 from .arguments import training_arguments
 from .callbacks import Flow, Metrics, Progress, Screen, StopSignal
 from .objective import Objective, self_test
+from .pictures import look_once
 from .rows import Rows
 from .settings import TrainConfig
 from .setup import Setup
@@ -86,7 +87,7 @@ def build_trainer(
         keep_best=rows.validation is not None and settings.result == "best",
         model=objective,
         args=training_arguments(config, run.path, setup.precision, len(rows.items) if rows.order else None),
-        data_collator=rows.collator,
+        data_collator=look_once(objective, rows, setup) if settings.look_once else rows.collator,
         train_dataset=rows.items,
         eval_dataset=rows.validation,
     )

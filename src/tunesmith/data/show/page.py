@@ -15,8 +15,10 @@ from ... import __version__
 from ...errors import ConfigError, MachineError, RecordError
 from ...runs import replacing
 from ..chat import RenderOptions
+from ..slicing import Slicing
 from ..types import IGNORE
 from . import visible
+from .pictures import figures
 from .proof import Proof
 from .reading import Reading
 from .rows import KINDS, Row, Shown, View
@@ -38,26 +40,29 @@ class Page:
     options: RenderOptions
     views: list[View]
     more: bool = False
+    slicing: Slicing | None = None
 
     @classmethod
     def of(cls, reading: Reading, model: str) -> Page:
         """Read what is wanted and return it as a page."""
         views = list(reading)
         scope = reading.microscope
-        return cls(reading.path, model, reading.format or "", scope.chat.name, scope.options, views, reading.more)
+        slicing = getattr(scope.chat, "slicing", None)
+        format = reading.format or ""
+        return cls(reading.path, model, format, scope.chat.name, scope.options, views, reading.more, slicing)
 
     def html(self) -> Iterator[str]:
         """Yield the page in parts."""
         yield from self._top()
         for view in self.views:
-            yield from _record(view)
+            yield from _record(view, self.slicing)
         yield f"</main>\n<footer>{say('made')} {escape(__version__)}</footer>\n{_look()}"
         yield f"<script>{_asset('page.js')}</script>\n</body>\n</html>\n"
 
     def _top(self) -> Iterator[str]:
         style, script = _asset("page.css"), _asset("page.js")
         policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
-        policy += "form-action 'none'"
+        policy += "form-action 'none'; img-src data:"
         yield (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
@@ -168,7 +173,7 @@ def _legend() -> str:
     return f'<ul class="legend">{"".join(items)}</ul>\n'
 
 
-def _record(view: View) -> Iterator[str]:
+def _record(view: View, slicing: Slicing | None) -> Iterator[str]:
     place = _text(view.origin.file)
     if view.origin.line is not None:
         place += f", {say('line', view.origin.line)}"
@@ -183,6 +188,8 @@ def _record(view: View) -> Iterator[str]:
         if len(view.rows) > 1:
             yield f"<h3>{say('row', number, len(view.rows))}</h3>\n"
         yield from _row(row)
+        if slicing is not None and row.example is not None:
+            yield from figures(row.example, slicing)
     for name in ("plain", "disliked", "rejected"):
         if getattr(view, name):
             yield f'<p class="note">{say(name)}</p>\n'

@@ -55,7 +55,9 @@ def prove(
         if message.role != "assistant":
             continue
         count = len(proofs) + 1
-        before = replace(conversation, messages=messages[:number], rejected=None, liked=None)
+        said_before = "\n".join(one.content for one in messages[:number])
+        shown = tuple(image for image in conversation.images if image.mark in said_before)
+        before = replace(conversation, messages=messages[:number], images=shown, rejected=None, liked=None)
         try:
             sent = render(before, chat, tokenizer, open_turn=True).input_ids
         except RecordError as error:

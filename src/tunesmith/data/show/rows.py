@@ -18,6 +18,10 @@ KINDS: tuple[Kind, ...] = ("begin", "prompt", "context", "learned", "stop", "cut
 learned; learned: predicted; stop: the learned end of an answer; cut: over max_length, never seen by the model."""
 
 
+SLOTS = "▦×"
+"""What stands for the slots of an image, before their number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """One text of a row: usually one token, several where they share a character.
@@ -201,4 +205,22 @@ class Microscope:
                     taught=taught,
                 )
             )
+        return _slots_joined(shown, example)
+
+
+def _slots_joined(shown: list[Shown], example: Example) -> list[Shown]:
+    """Return the texts with all slots of an image as one: they are one token, again and again."""
+    if not example.pictures:
         return shown
+    slots = {first: last for picture in example.pictures for first, last in picture.slots}
+    found: list[Shown] = []
+    end = 0
+    for item in shown:
+        if item.position < end:
+            last = found[-1]
+            ids, names, labels = (*last.ids, *item.ids), (*last.names, *item.names), (*last.labels, *item.labels)
+            found[-1] = replace(last, ids=ids, names=names, labels=labels, text=f"{SLOTS}{len(ids)}")
+        else:
+            found.append(replace(item, text=f"{SLOTS}1") if item.position in slots else item)
+            end = slots.get(item.position, end)
+    return found

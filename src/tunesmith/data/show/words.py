@@ -7,6 +7,11 @@ from html import escape
 from .rows import Kind
 
 WORDS: dict[str, tuple[str, str]] = {
+    "picture": ("Picture {0}", "图片 {0}"),
+    "picture_facts": (
+        "{0} x {1} pixels; {2} images for the vision tower, {3} slots, {4} tokens in all",
+        "{0} × {1} 像素；视觉塔得到 {2} 张图，{3} 个图片位，共 {4} 个 token",
+    ),
     "title": ("What the model sees", "模型看到了什么"),
     "lead": (
         "Every token of a training row: what is read, what is learned, and where an answer ends.",

@@ -1,0 +1,38 @@
+"""The published classes of MiniCPM-V 2.0, with their names and arguments, on the native model.
+
+`MiniCPMVChat` and `img2base64` are those of the published chat.py; `AutoModel` and `AutoTokenizer` take the place of
+transformers' in the published examples, and give a model with `chat`. Nothing here runs code from a checkpoint.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .minicpmv import AutoTokenizer as AutoTokenizer
+    from .minicpmv import MiniCPMV as AutoModel
+    from .minicpmv import MiniCPMV as MiniCPMV
+    from .minicpmv_chat import MiniCPMVChat as MiniCPMVChat
+    from .minicpmv_chat import img2base64 as img2base64
+
+_HOMES = {
+    "AutoModel": ("minicpmv", "MiniCPMV"),
+    "AutoTokenizer": ("minicpmv", "AutoTokenizer"),
+    "MiniCPMV": ("minicpmv", "MiniCPMV"),
+    "MiniCPMVChat": ("minicpmv_chat", "MiniCPMVChat"),
+    "img2base64": ("minicpmv_chat", "img2base64"),
+}
+
+__all__ = ["AutoModel", "AutoTokenizer", "MiniCPMV", "MiniCPMVChat", "img2base64"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tunesmith.compat' has no attribute {name!r}")
+    module, thing = _HOMES[name]
+    return getattr(importlib.import_module(f".{module}", __name__), thing)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
