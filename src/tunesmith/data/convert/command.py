@@ -29,6 +29,7 @@ class Options:
     seed: Annotated[int, typer.Option(help="Draws which record goes into which part.")] = 42
     on_bad: Annotated[str, typer.Option(metavar="stop|skip", help="What to do about records that are bad.")] = "stop"
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False
+    python: Annotated[bool, typer.Option("--python", help="The files have single quotes, as Python prints.")] = False
 
 
 def _convert(options: Options) -> None:
@@ -55,6 +56,7 @@ def _convert(options: Options) -> None:
                 seed=options.seed,
                 skip_bad=options.on_bad == "skip",
                 overwrite=options.overwrite,
+                python=options.python,
                 progress=lambda count: progress.update(task, description=f"{count:,} records"),
             )
         )

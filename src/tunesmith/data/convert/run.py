@@ -28,7 +28,10 @@ _EVERY = 500
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be converted, to what; `shares` None: one file. `progress` is told how many records are done."""
+    """What is to be converted, to what; `shares` None: one file. `progress` is told how many records are done.
+
+    `python`: the files are written as Python prints, with single quotes.
+    """
 
     files: Sequence[str]
     shape: str
@@ -38,6 +41,7 @@ class Job:
     seed: int = 42
     skip_bad: bool = False
     overwrite: bool = False
+    python: bool = False
     progress: Callable[[int], None] | None = None
 
 
@@ -108,7 +112,7 @@ def _converted(
     path: str, format: ModuleType | None, job: Job, outputs: Outputs, account: Account
 ) -> Iterator[tuple[Conversation, str]]:
     """Yield each good record of a file, and what is written for it; bad ones go into the account."""
-    records = sources.scan(path)
+    records = sources.python_records(path) if job.python else sources.scan(path)
     first = list(islice(records, formats.FIRST))
     format = format or formats.detect([record for record, _ in first], path)
     shape, folder = SHAPES[job.shape], str(outputs.folder)

@@ -25,9 +25,10 @@ from ..types import Origin
 from .block import Block, Found
 from .contents import file_blocks, notes
 from .paths import check_is_file, expand
+from .python_text import python_records
 from .values import WHOLE
 
-__all__ = ["WHOLE", "Block", "Found", "blocks", "expand", "note", "read_records", "scan"]
+__all__ = ["WHOLE", "Block", "Found", "blocks", "expand", "note", "python_records", "read_records", "scan"]
 
 
 def blocks(path: str | Path) -> Iterator[Block]:

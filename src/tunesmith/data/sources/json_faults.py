@@ -24,7 +24,10 @@ def explain(error: json.JSONDecodeError) -> str:
     if here[0] == "\ufeff":
         return "A byte order mark stands inside the file: two files put together? Remove it."
     if here[0] == "'":
-        return "It has single quotes, as Python prints: JSON needs double ones. Write it with json.dumps."
+        return (
+            "It has single quotes, as Python prints: JSON needs double ones. Write it with json.dumps, or let "
+            "'tunesmith data convert --python' make JSON of it."
+        )
     if word := _PYTHON.match(here):
         return f"'{word[0]}' is Python's spelling, not JSON's. Write it with json.dumps."
     if here[0] in "“”„«":
