@@ -19,6 +19,7 @@ atexit.register(shutil.rmtree, os.environ["TUNESMITH_CACHE"], ignore_errors=True
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -125,3 +126,34 @@ def write_tiny_tokenizer(folder: Path) -> int:
     for name, value in (("tokenizer.json", content), ("tokenizer_config.json", settings)):
         (folder / name).write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     return len(content["model"]["vocab"])
+
+
+GOLDEN_VISION = Path(__file__).parent / "golden" / "minicpmv2"
+
+
+@pytest.fixture(scope="session")
+def seeing_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The golden MiniCPM-V 2.0 of the fine-tuning cases, as a published folder in bfloat16; copy it to change it."""
+    folder = tmp_path_factory.mktemp("seeing") / "minicpmv"
+    shutil.copytree(GOLDEN_VISION / "tokenizer", folder)
+    shutil.copyfile(GOLDEN_VISION / "finetune_batch" / "config.json", folder / "config.json")
+    shutil.copyfile(GOLDEN_VISION / "finetune_batch" / "weights.safetensors", folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden_batch() -> SimpleNamespace:
+    """The golden fine-tuning batch: `inputs` as the model takes them, `labels` aligned with the ids, `real` tokens."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(GOLDEN_VISION / "finetune_batch" / "batch.safetensors")
+    bounds = [torch.nn.functional.pad(tensors[f"image_bound.{row}"], (1, 0), value=row) for row in range(3)]
+    raw = [tensors[f"slice_uint8.{row}.{n}"] for row in range(3) for n in range(len(bounds[row]))]
+    inputs = {
+        "input_ids": tensors["input_ids"],
+        "attention_mask": tensors["attention_mask"].long(),
+        "pixel_values": [((one.float() / 255 - 0.5) / 0.5).permute(2, 0, 1) for one in raw],
+        "image_bound": torch.cat(bounds),
+    }
+    labels = torch.nn.functional.pad(tensors["labels"][:, :-1], (1, 0), value=-100)
+    return SimpleNamespace(inputs=inputs, labels=labels, real=tensors["attention_mask"].bool())

@@ -17,7 +17,8 @@ FILES = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 def test_there_are_configs() -> None:
-    assert [file.stem for file in FILES] == ["minicpm-2b-full", "minicpm-2b-lora", "nano-full", "nano-lora"]
+    names = ["minicpm-2b-full", "minicpm-2b-lora", "minicpmv-2-lora", "nano-full", "nano-lora"]
+    assert [file.stem for file in FILES] == names
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from tunesmith.data.cache import cache_folder, filling
+from tunesmith.data.cache import DAYS, cache_folder, filling, used
 from tunesmith.errors import MachineError
 
 
@@ -50,3 +52,16 @@ def test_a_full_disk_and_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match="cannot be written to"), filling(tmp_path / "file" / "rows"):
         pass
+
+
+def test_what_nobody_uses_is_deleted_at_last(tmp_path: Path) -> None:
+    long_ago = time.time() - (DAYS + 1) * 86400
+    for name in ("old", "old but used", "new"):
+        (tmp_path / name).mkdir()
+    for name in ("old", "old but used"):
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    used(tmp_path / "old but used")
+    used(tmp_path / "gone")
+    with filling(tmp_path / "rows") as aside:
+        (aside / "a").write_text("")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old but used", "rows"]

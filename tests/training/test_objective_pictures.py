@@ -78,6 +78,7 @@ def gradients(objective: Objective, loss: torch.Tensor) -> dict[str, torch.Tenso
 def test_the_published_loss_and_gradients(model: Any, batch: dict[str, Any]) -> None:
     facts = json.loads((GOLDEN / "case.json").read_text(encoding="utf-8"))
     objective = Objective(full.apply(model, FAMILY, full.Config()), FAMILY).train()
+    objective.requires_grad_(True)  # recorded with the resampler's position code too
     count = int((batch["labels"] != -100).sum())
     loss = objective(**batch) / count
     assert float(loss.detach()) == pytest.approx(facts["loss"], abs=1e-5)

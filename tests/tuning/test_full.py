@@ -18,3 +18,11 @@ def test_everything_learns_in_float32(tiny_model_folder: Path, tmp_path: Path) -
     assert full.save(model, tmp_path) is True
     names = {name for name in stored_tensors(tmp_path)}
     assert names == {name for name in stored_tensors(tiny_model_folder)}
+
+
+def test_what_the_family_keeps_fixed_does_not_learn(seeing_folder: Path, tmp_path: Path) -> None:
+    loaded = load(seeing_folder, dtype=torch.bfloat16, device="cpu")
+    model = full.apply(loaded.model, loaded.family, full.Config())
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["resampler.pos_embed"]
+    full.save(model, tmp_path)
+    assert "resampler.pos_embed" in stored_tensors(tmp_path)

@@ -62,3 +62,10 @@ def test_plus_speeds_up_b_only() -> None:
     assert lora.learning_rate_factor("x.lora_B.default.weight", config) == 16
     assert lora.learning_rate_factor("x.lora_A.default.weight", config) == 1
     assert lora.learning_rate_factor("x.lora_B.default.weight", lora.Config()) == 1
+
+
+@pytest.mark.parametrize("options", [{"vision": "full"}, {"language": "frozen"}, {"embeddings": "full"}])
+def test_text_models_are_one_part(options: dict[str, str], tiny_model_folder: Path) -> None:
+    (part,) = options
+    with pytest.raises(ConfigError, match=rf"tuning\.{part}.*no part '{part}'"):
+        adapted(tiny_model_folder, **options)

@@ -1,7 +1,7 @@
 """The cache of prepared rows: a folder for each set of files and settings, whole or not there.
 
 It lies in $TUNESMITH_CACHE, else in tunesmith/ under $XDG_CACHE_HOME or ~/.cache, and may be deleted at any time: a
-run that has its rows open keeps them.
+run that has its rows open keeps them. What nobody has used for DAYS is deleted when something new is written.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import MachineError
 from ..runs import sync
+
+DAYS = 30
+"""For how long rows are kept that are not used."""
 
 
 def cache_folder() -> Path:
@@ -45,6 +49,7 @@ def filling(folder: Path) -> Iterator[Path]:
             if not folder.is_dir():  # otherwise another process was faster, with the same content
                 raise
         sync(folder.parent)
+        _prune(folder.parent)
     except OSError as error:
         full = error.errno == errno.ENOSPC or "No space left" in str(error)
         reason = "the disk is full" if full else (error.strerror or str(error))
@@ -55,3 +60,16 @@ def filling(folder: Path) -> Iterator[Path]:
     finally:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def used(folder: Path) -> None:
+    """Note that a folder of the cache is in use."""
+    with suppress(OSError):  # a cache of somebody else, which may only be read
+        os.utime(folder)
+
+
+def _prune(cache: Path) -> None:
+    for folder in cache.iterdir():
+        with suppress(OSError):  # another process is at it
+            if time.time() - folder.stat().st_mtime > DAYS * 86400:
+                shutil.rmtree(folder)

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from ..errors import ConfigError, DataError
 from ..runs import read_json, write_json
 from . import sources
-from .cache import cache_folder, filling
+from .cache import cache_folder, filling, used
 from .chat import ChatFormat, RenderOptions
 from .flow import Done, Work, survey
 from .prepared import Prepared, Weight, split, weigh
@@ -97,6 +97,7 @@ class Preparation:
         return self._open(folder, paths)
 
     def _open(self, folder: Path, paths: list[str]) -> Prepared:
+        used(folder)
         content = read_json(folder / _REPORT)
         return Prepared.whole(
             Rows(folder / _ROWS, paths), DataReport.from_json(content["report"]), content["fingerprint"]

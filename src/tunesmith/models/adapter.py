@@ -11,6 +11,7 @@ import torch
 from ..errors import AdapterError, ModelError
 from ..locate import locate
 from .files import Stored, check_file, load_torch, opened, read_object, tensors_of
+from .trained import load_trained
 from .weights import IDENTITY, fingerprint, identity_of, one_line
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def check_base(folder: Path, base: Path) -> None:
 def apply_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
     """Return the model with the adapter on top, in eval mode, the adapter's tensors exactly as stored.
 
+    So is what was trained in full beside it (`trained.py`).
+
     Raises:
         AdapterError: the adapter is damaged, or does not fit the model tensor for tensor.
     """
@@ -79,7 +82,9 @@ def apply_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT only warns of missing tensors; they are checked below
             peft_model = PeftModel.from_pretrained(model, str(folder), torch_device=str(model.device))
-            loaded = get_peft_model_state_dict(peft_model)
+            # "auto" looks the base up on the hub, so it is left to adapters that hold more than LoRA
+            embeddings = "auto" if any(".lora_" not in name for name in stored) else False
+            loaded = get_peft_model_state_dict(peft_model, save_embedding_layers=embeddings)
     except Exception as error:  # PEFT raises many kinds for an adapter that it cannot use
         raise AdapterError(f"The adapter in '{folder}' does not fit the model: {one_line(error)}") from error
     faults = _faults(stored, {name: tuple(tensor.shape) for name, tensor in loaded.items()})
@@ -91,6 +96,7 @@ def apply_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
             f"{f' and {len(faults) - 4} more' if len(faults) > 4 else ''}. The files are damaged or belong to another "
             "model."
         )
+    load_trained(peft_model, folder, _identity(folder).get("trained_parts"))
     return peft_model.eval()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +55,11 @@ class Family:
     """What tunesmith knows of a model_type.
 
     `load(folder, config, dtype)` builds the model with its weights (`dtype` None: as stored) and returns it with the
-    notices that a user should see; `chat(tokenizer, config)` gives its chat format; `head(model)` its output head, or None
-    where the head is unknown and the model's own logits must be used;
-    `lora_targets` are the layer names that LoRA acts on by default (a list, or PEFT's "all-linear").
+    notices that a user should see; `chat(tokenizer, config)` gives its chat format; `head(model)` its output head, or
+    None where the head is unknown and the model's own logits must be used;
+    `lora_targets` are the layer names that LoRA acts on by default (a list, or PEFT's "all-linear"). `parts` are the
+    parts that can learn or stay frozen by themselves, each with the path of its module (the longest path counts); none:
+    the model is one part. `frozen` are parameters that stay as they are when the whole model is tuned.
     """
 
     model_type: str
@@ -66,6 +68,8 @@ class Family:
     chat: Callable[[TextTokenizer, Mapping[str, Any]], ChatFormat]
     head: Callable[[Any], Head | None]
     lora_targets: str | tuple[str, ...] = "all-linear"
+    parts: Mapping[str, str] = field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
 
 
 def families() -> list[Family]:

@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..errors import ModelError
 from .files import Stored, read_config, read_tensor, stored_dtype, stored_tensors, weight_files
+from .trained import stored_trained
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -209,7 +210,7 @@ def fingerprint(folder: str | Path) -> str:
 
 
 def write_adapter_identity(folder: Path, base: Path, name: str) -> None:
-    """Write beside an adapter which base model it belongs to.
+    """Write beside an adapter which base model it belongs to, and which tensors were trained in full.
 
     `base` is the base model's folder; `name` what the user calls it (a path or the name of a bundled model).
 
@@ -223,6 +224,8 @@ def write_adapter_identity(folder: Path, base: Path, name: str) -> None:
         "family": identity["config"].get("model_type"),
         "base_identity": identity,
     }
+    if trained := stored_trained(folder):
+        content["trained_parts"] = {name: list(stored.shape) for name, stored in sorted(trained.items())}
     (folder / IDENTITY).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

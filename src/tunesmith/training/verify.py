@@ -32,8 +32,9 @@ def digest(tensor: Tensor) -> str:
 def record(objective: Objective, batches: list[Batch], run: Path, same_tensors: bool, dtype: torch.dtype) -> None:
     """Write what the trained model computes for a few rows, and the digests of what was trained.
 
-    `batches` hold one row each; a row with pictures is taken whole, another one up to `TOKENS`. `same_tensors`: the saved tensors are the trained ones (not so for PiSSA, whose result has another form).
-    `dtype`: what the clean process must load the model in.
+    `batches` hold one row each; a row with pictures is taken whole, another one up to `TOKENS`. `same_tensors`: the
+    saved tensors are the trained ones (not so for PiSSA, whose adapter is saved in another form; what was trained in
+    full beside it is compared all the same). `dtype`: what the clean process must load the model in.
     """
     device = next(objective.parameters()).device
     tensors: dict[str, Tensor] = {}
@@ -45,7 +46,8 @@ def record(objective: Objective, batches: list[Batch], run: Path, same_tensors: 
             tensors |= {f"{number}.pixel_values.{slice}": pixels for slice, pixels in enumerate(batch["pixel_values"])}
         tensors[f"{number}.logits"] = _logits(objective.inner, _inputs(tensors, number), device)
     save_file(tensors, run / LOGITS)
-    digests = {name: digest(tensor) for name, tensor in trainable_state(objective).items()} if same_tensors else {}
+    learned = trainable_state(objective)
+    digests = {name: digest(tensor) for name, tensor in learned.items() if same_tensors or ".lora_" not in name}
     write_json(run / FACTS, {"dtype": str(dtype).removeprefix("torch."), "device": device.type, "tensors": digests})
 
 

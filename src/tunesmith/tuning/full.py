@@ -1,4 +1,4 @@
-"""full: every parameter learns."""
+"""full: every parameter learns, but those that the family keeps fixed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,14 @@ class Config(BaseModel):
 
 
 def apply(model: PreTrainedModel, family: Family, config: Config) -> PreTrainedModel:
-    """Let every parameter learn; the weights are held in float32, since bfloat16 loses small updates."""
-    return model.float().requires_grad_(True)
+    """Let every parameter learn; the weights are held in float32, since bfloat16 loses small updates.
+
+    What the family keeps fixed (`Family.frozen`: MiniCPM-V's sine-cosine code) stays so, as in the published script.
+    """
+    model.float().requires_grad_(True)
+    for name in family.frozen:
+        model.get_parameter(name).requires_grad_(False)
+    return model
 
 
 def save(model: PreTrainedModel, folder: Path) -> bool:

@@ -1,5 +1,7 @@
 """lora: low-rank adapters on linear layers (PEFT), with DoRA, rsLoRA, PiSSA and LoRA+ as options.
 
+Of a model with parts (MiniCPM-V: language, vision, resampler, embeddings) each learns by adapters, in full, or not.
+
 Sources: LoRA arXiv 2106.09685, rsLoRA 2312.03732, DoRA 2402.09353, PiSSA 2404.02948, LoRA+ 2402.12354.
 """
 
@@ -7,16 +9,16 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from .. import lookup
 from ..errors import ConfigError
+from ..models.trained import write_trained
+from ._parts import check_ways, layers_for, let_learn
 
 if TYPE_CHECKING:
     from peft import PeftModel
-    from torch import nn
     from transformers import PreTrainedModel
 
     from ..models.family import Family
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
 RESULT = "adapter"
 """The folder of the run that holds the result."""
 
-
 INITIAL = "initial_adapter"
 """In the run folder of a PiSSA run: the adapter before training, needed to write the result."""
+
+PARTS = ("language", "vision", "resampler", "embeddings")
+"""The parts that a model may have; each is a setting."""
 
 
 class Config(BaseModel):
@@ -35,6 +39,9 @@ class Config(BaseModel):
     `targets`: "all-linear" (every linear layer but the head), a list of layer names, or a regular expression over
     full module names. `plus_ratio`: learning rate of B over that of A (LoRA+). `init`: "default", "pissa" (exact
     singular value decomposition), "pissa_niter_16" (fast one), or PEFT's other names.
+
+    `language`, `vision`, `resampler`, `embeddings`: how these parts of the model learn; `language` is the language
+    model without its embeddings. `targets` count inside the parts that are lora.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,20 +57,23 @@ class Config(BaseModel):
     rslora: bool = Field(False, validation_alias=AliasChoices("rslora", "use_rslora"))
     init: str = Field("default", validation_alias=AliasChoices("init", "init_lora_weights"))
     plus_ratio: float | None = Field(None, gt=0, validation_alias=AliasChoices("plus_ratio", "loraplus_lr_ratio"))
+    language: Literal["lora", "full", "frozen"] = "lora"
+    vision: Literal["lora", "full", "frozen"] = "frozen"
+    resampler: Literal["full", "frozen"] = "frozen"
+    embeddings: Literal["full", "frozen"] = "frozen"
 
 
 def apply(model: PreTrainedModel, family: Family, config: Config) -> PeftModel:
-    """Freeze the model and add adapters, in float32 whatever the base's dtype.
+    """Freeze the model, add adapters and let parts learn in full; what learns is float32 whatever the base's dtype.
 
     Raises:
-        ConfigError: `targets` names no layer of this model, or PEFT refuses the combination.
+        ConfigError: the model does not have these parts or layers, or PEFT refuses the combination.
     """
     from peft import LoraConfig, get_peft_model
 
-    targets: Any = config.targets if config.targets is not None else family.lora_targets
-    if isinstance(targets, tuple):
-        targets = list(targets)
-    _check_targets(model, targets)
+    ways = {part: getattr(config, part) for part in PARTS}
+    check_ways(family, ways, {part: Config.model_fields[part].default for part in PARTS})
+    targets = layers_for(model, family, ways, config.targets)
     settings = LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,
@@ -78,17 +88,20 @@ def apply(model: PreTrainedModel, family: Family, config: Config) -> PeftModel:
     try:
         with warnings.catch_warnings():  # PEFT 0.21 asks transformers 5.23 by an old name
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-            return get_peft_model(model, settings)
+            adapted = get_peft_model(model, settings)
     except (ValueError, KeyError) as error:
         raise ConfigError(f"tuning: {error}") from None
+    let_learn(model, family, ways)
+    return adapted
 
 
 def save(model: PeftModel, folder: Path) -> bool:
-    """Write the adapter into `folder`. True: the stored tensors are the trained ones.
+    """Write the adapter, and what was trained in full, into `folder`. True: the stored tensors are the trained ones.
 
     PiSSA trains against a changed base; its adapter is written as an ordinary one of twice the rank for the
     original base, so its tensors differ while the function is the same.
     """
+    write_trained(model, folder)
     initial = folder.parent / INITIAL
     if model.peft_config["default"].init_lora_weights is True or not initial.is_dir():
         model.save_pretrained(str(folder))
@@ -113,18 +126,3 @@ def prepare(model: PeftModel, run: Path) -> None:
 def learning_rate_factor(name: str, config: Config) -> float:
     """Return what the learning rate of the parameter `name` is multiplied by: LoRA+ speeds up the B matrices."""
     return config.plus_ratio if config.plus_ratio is not None and ".lora_B." in name else 1.0
-
-
-def _check_targets(model: nn.Module, targets: str | list[str]) -> None:
-    if isinstance(targets, str):
-        return
-    import torch
-
-    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
-    short = sorted({name.rsplit(".", 1)[-1] for name in linear})
-    for target in targets:
-        if not any(name == target or name.endswith(f".{target}") for name, _ in model.named_modules()):
-            raise ConfigError(
-                f"tuning.targets: this model has no layer '{target}'{lookup.nearest(target, short) or '.'} "
-                f"Its linear layers: {', '.join(short)}."
-            )

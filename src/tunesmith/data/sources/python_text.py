@@ -107,9 +107,7 @@ def _value(node: ast.expr) -> Any:
             if not isinstance(key, str):
                 raise _NoRecord(f"a key is not a text: {key!r}")
             if key in found:
-                raise _NoRecord(
-                    f"the key '{key}' stands twice in one dictionary, so that one of the two would be lost"
-                )
+                raise _NoRecord(f"the key '{key}' stands twice in one dictionary, so that one of the two would be lost")
             found[key] = value
         return found
     try:
