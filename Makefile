@@ -5,17 +5,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test check format bench clean
+.PHONY: help venv demo demo-vision test check format bench clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    fine-tune the bundled nano model on the CPU and see what it learned (about a minute)"
-	@echo "make test    run all tests"
-	@echo "make check   formatting, lint and types"
-	@echo "make format  format the code"
-	@echo "make bench   measure training and data against the plain recipe and datasets.map; rewrites docs/benchmarks.md"
-	@echo "make venv    only install, into $(VENV)"
-	@echo "make clean   remove $(VENV), caches and builds (never runs/)"
+	@echo "make demo         fine-tune the bundled nano model on the CPU and see what it learned (about a minute)"
+	@echo "make demo-vision  fine-tune the bundled nano model that sees; shows pictures with answers before and after"
+	@echo "make test         run all tests"
+	@echo "make check        formatting, lint and types"
+	@echo "make format       format the code"
+	@echo "make bench        measure training and data against the plain recipe and datasets.map; rewrites docs/benchmarks.md"
+	@echo "make venv         only install, into $(VENV)"
+	@echo "make clean        remove $(VENV), caches and builds (never runs/)"
 
 venv: $(STAMP)
 
@@ -28,6 +29,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/tunesmith demo
+
+demo-vision: $(STAMP)
+	$(BIN)/tunesmith demo --vision
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2

@@ -41,6 +41,7 @@ THIRD_PARTIES = {
     "PIL": (
         "data/images.py",
         "data/show/pictures.py",
+        "nano/*",
     ),
     "huggingface_hub": ("models/minicpm.py", "models/minicpmv.py", "locate.py"),
     "jinja2": ("data/template.py",),
@@ -62,7 +63,7 @@ THIRD_PARTIES = {
     "tokenizers": ("data/*", "nano/*"),
     "torch": ("data/*", "ops/*", "models/*", "tuning/*", "generate/*", "training/*", "nano/*"),
     "transformers": ("models/*", "tuning/*", "generate/*", "training/*", "nano/*"),
-    "typer": ("cli.py", "*/command.py", "nano/demo.py"),
+    "typer": ("cli.py", "*/command.py", "nano/demo.py", "nano/stage.py"),
     "yaml": ("config/text.py",),
 }
 # transformers reads these names from the signature of a model's forward, so they are not counted there.

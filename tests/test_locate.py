@@ -40,8 +40,9 @@ def test_bundled_names(bundled: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_published_names_are_known() -> None:
-    assert set(module.BUNDLED) >= {"nano", "nano-minicpm"}
-    assert all(folder.parts[-3:] == ("tunesmith", "nano", "minicpm") for folder in module.BUNDLED.values())
+    folders = {name: folder.parts[-3:] for name, folder in module.BUNDLED.items()}
+    assert folders["nano"] == folders["nano-minicpm"] == ("tunesmith", "nano", "minicpm")
+    assert folders["nano-minicpmv"] == ("tunesmith", "nano", "minicpmv")
 
 
 def test_nothing_there(bundled: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from . import lookup
 from .errors import ModelError
 
 _NANO = Path(__file__).parent / "nano"
-BUNDLED = {"nano-minicpm": _NANO / "minicpm", "nano": _NANO / "minicpm"}
+BUNDLED = {"nano-minicpm": _NANO / "minicpm", "nano": _NANO / "minicpm", "nano-minicpmv": _NANO / "minicpmv"}
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 

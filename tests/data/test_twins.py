@@ -513,13 +513,13 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "a tar": (".jsonl", b"a.jsonl".ljust(257, b"\0") + b"ustar\x0000", "is a tar archive"),
     "bzip2": (".jsonl", bz2.compress(ROWS.encode()), "a bzip2 archive"),
     "xz": (".jsonl", lzma.compress(ROWS.encode()), "an xz archive"),
-    "gzip of nothing": (".jsonl.gz", gzip.compress(b""), "is empty"),
-    "gzip in gzip": (".jsonl.gz", gzip.compress(gzip.compress(ROWS.encode())), "inside of another archive"),
-    "gzip, a byte changed": (".jsonl.gz", changed(gzip.compress(ROWS.encode()), 40), "gzip"),
-    "gzip, the sum changed": (".jsonl.gz", changed(gzip.compress(ROWS.encode()), -6), "gzip"),
-    "gzip and more": (".jsonl.gz", gzip.compress(ROWS.encode()) + b"more", "goes on with something else"),
+    "gzip of nothing": (".jsonl.gz", gzip.compress(b"", mtime=0), "is empty"),
+    "gzip in gzip": (".jsonl.gz", gzip.compress(gzip.compress(ROWS.encode(), mtime=0), mtime=0), "inside of another archive"),
+    "gzip, a byte changed": (".jsonl.gz", changed(gzip.compress(ROWS.encode(), mtime=0), 40), "gzip"),
+    "gzip, the sum changed": (".jsonl.gz", changed(gzip.compress(ROWS.encode(), mtime=0), -6), "gzip"),
+    "gzip and more": (".jsonl.gz", gzip.compress(ROWS.encode(), mtime=0) + b"more", "goes on with something else"),
     "zstd, a byte changed": (".jsonl.zst", changed(twins.zstd(ROWS.encode()), 60), "Zstandard"),
-    "gzip of Parquet": (".parquet.gz", gzip.compress(twins.as_parquet(twins.records("text"))), "Parquet"),
+    "gzip of Parquet": (".parquet.gz", gzip.compress(twins.as_parquet(twins.records("text")), mtime=0), "Parquet"),
     "Parquet without rows": (".parquet", twins.as_parquet([]), "empty"),
     "two Parquet files in one": (".parquet", twins.as_parquet(twins.records("text")) * 2, "Parquet"),
     "two Arrow streams in one": (".arrow", twins.as_arrow(twins.records("text")) * 2, "Arrow"),
@@ -629,7 +629,7 @@ def test_lists_cut_anywhere(indent: int | None, tmp_path: Path) -> None:
 
 
 PACKED: dict[str, tuple[str, bytes]] = {
-    "gzip": (".jsonl.gz", gzip.compress(lines([json.loads(GOOD)] * 3).encode())),
+    "gzip": (".jsonl.gz", gzip.compress(lines([json.loads(GOOD)] * 3).encode(), mtime=0)),
     "zstd": (".jsonl.zst", twins.zstd(lines([json.loads(GOOD)] * 3).encode())),
     "UTF-16": (".jsonl", lines([json.loads(GOOD)] * 1).rstrip("\n").encode("utf-16")),
     "Parquet": (".parquet", twins.as_parquet([json.loads(GOOD)] * 3)),
@@ -684,7 +684,7 @@ def test_a_record_beyond_the_limit(
     for name, value in {"MAX_RECORD": 10_000, "CHUNK": 1000, "HEAD": 2000}.items():
         monkeypatch.setattr(limits, name, value)
     data = (before + "长" * 20_000 + after).encode()
-    found = Outcome(put(tmp_path, f"twin{suffix}{'.gz' * packed}", gzip.compress(data) if packed else data))
+    found = Outcome(put(tmp_path, f"twin{suffix}{'.gz' * packed}", gzip.compress(data, mtime=0) if packed else data))
     assert "10000 bytes, which is the limit for one record" in found.message or "which is the limit" in found.message
     assert "line 2" in found.message or "line 3" in found.message
 

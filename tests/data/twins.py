@@ -235,10 +235,12 @@ DRESSES = {
     "UTF-16 big, CRLF": Dress(".jsonl", lambda r: b"\xfe\xff" + lines(r, "\r\n").encode("utf-16-be")),
     "UTF-16 list": Dress(".json", lambda r: as_list(r, indent=1).encode("utf-16")),
     "UTF-32": Dress(".jsonl", lambda r: lines(r).encode("utf-32")),
-    "gzip": Dress(".jsonl.gz", lambda r: gzip.compress(lines(r).encode())),
-    "gzip list": Dress(".json.gz", lambda r: gzip.compress(as_list(r, indent=2).encode())),
-    "gzip in parts": Dress(".jsonl.gz", lambda r: b"".join(gzip.compress(lines([each]).encode()) for each in r)),
-    "gzip without suffix": Dress(".jsonl", lambda r: gzip.compress(lines(r).encode())),
+    "gzip": Dress(".jsonl.gz", lambda r: gzip.compress(lines(r).encode(), mtime=0)),
+    "gzip list": Dress(".json.gz", lambda r: gzip.compress(as_list(r, indent=2).encode(), mtime=0)),
+    "gzip in parts": Dress(
+        ".jsonl.gz", lambda r: b"".join(gzip.compress(lines([each]).encode(), mtime=0) for each in r)
+    ),
+    "gzip without suffix": Dress(".jsonl", lambda r: gzip.compress(lines(r).encode(), mtime=0)),
     "zstd": Dress(".jsonl.zst", lambda r: zstd(lines(r).encode())),
     "zstd in parts": Dress(".jsonl.zst", lambda r: b"".join(zstd(lines([each]).encode()) for each in r)),
     "Parquet": Dress(".parquet", as_parquet),
@@ -249,7 +251,7 @@ TABLES = {
     "CSV": Dress(".csv", lambda r: as_csv(r).encode()),
     "CSV, CRLF, mark": Dress(".csv", lambda r: b"\xef\xbb\xbf" + as_csv(r, end="\r\n").encode()),
     "CSV, semicolons": Dress(".csv", lambda r: as_csv(r, ";").encode()),
-    "CSV, gzip": Dress(".csv.gz", lambda r: gzip.compress(as_csv(r).encode())),
+    "CSV, gzip": Dress(".csv.gz", lambda r: gzip.compress(as_csv(r).encode(), mtime=0)),
     "TSV": Dress(".tsv", lambda r: as_csv(r, "\t").encode()),
 }
 """Only for formats whose fields are texts, or lists in columns that are known for it."""
@@ -258,7 +260,7 @@ NOT_IN_TABLES = ("vision",)
 OLDER = {
     "lines": Dress(".jsonl", lambda r: lines(r).encode("gb18030")),
     "list": Dress(".json", lambda r: as_list(r, indent=1).encode("gb18030")),
-    "CRLF, gzip": Dress(".jsonl.gz", lambda r: gzip.compress(lines(r, "\r\n").encode("gb18030"))),
+    "CRLF, gzip": Dress(".jsonl.gz", lambda r: gzip.compress(lines(r, "\r\n").encode("gb18030"), mtime=0)),
     "zstd list": Dress(".json.zst", lambda r: zstd(as_list(r).encode("gb18030"))),
     "called txt": Dress(".txt", lambda r: lines(r).encode("gb18030")),
 }

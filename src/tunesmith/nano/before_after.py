@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from .routing import PROMPTS
 
 SHOWN = 12
 """Rows of the table; the report holds all."""
+TITLE = "Questions that were not among those it learned from"
+CAPTION = "In quotes: a customer's message, to be sorted."
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Row:
         return self.after == self.expected
 
 
-def chosen(rows: list[Row], number: int = SHOWN) -> list[Row]:
+def chosen(rows: Sequence[Row], number: int = SHOWN) -> list[Row]:
     """Return `number` rows as different as possible: one of each right answer in turn, in their order."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -46,11 +49,11 @@ def chosen(rows: list[Row], number: int = SHOWN) -> list[Row]:
     return sorted(picked, key=lambda row: (row.question.isascii(), row.expected))
 
 
-def table(rows: list[Row]) -> Table:
+def table(rows: Sequence[Row], title: str = TITLE, caption: str = CAPTION) -> Table:
     """Return the table of a few rows, one line each: right answers green, wrong ones red with the right one behind."""
     drawn = Table(
-        title="Questions that were not among those it learned from",
-        caption="In quotes: a customer's message, to be sorted.",
+        title=title,
+        caption=caption,
         title_justify="left",
         caption_justify="left",
         header_style="bold",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,36 +34,61 @@ def alphabet() -> list[str]:
     return ["▁", "\n", "\t", *map(chr, range(0x21, 0x7F)), *PUNCTUATION, *hanzi]
 
 
-def learn(texts: Iterable[str], size: int) -> Tokenizer:
+@dataclass(frozen=True)
+class Layout:
+    """What is fixed about a vocabulary.
+
+    `first`: the pieces with the first ids; `special`: those of them that are special tokens. `alphabet`: characters
+    that are always pieces. `marks_start`: a text begins with a space mark, as in the published tokenizer.json of
+    MiniCPM; MiniCPM-V has none. `chat_template`: None where the model's layout is not written as a template.
+    """
+
+    first: tuple[str, ...] = (*SPECIAL, *BYTES)
+    special: tuple[str, ...] = SPECIAL
+    alphabet: tuple[str, ...] = tuple(alphabet())
+    marks_start: bool = True
+    chat_template: str | None = CHAT_TEMPLATE
+
+
+TEXT = Layout()
+"""The vocabulary of the nano MiniCPM."""
+
+
+def learn(texts: Iterable[str], size: int, layout: Layout = TEXT) -> Tokenizer:
     """Learn a tokenizer of `size` pieces from `texts`; the same texts give the same tokenizer."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    start, strip = ([normalizers.Prepend("▁")], [decoders.Strip(" ", 1, 0)]) if layout.marks_start else ([], [])
+    tokenizer.normalizer = normalizers.Sequence([*start, normalizers.Replace(" ", "▁")])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(_PIECES, "isolated")
     tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
     )
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A <s>:1 $B:1", special_tokens=[("<s>", 1)]
     )
     trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=[*SPECIAL, *BYTES], initial_alphabet=alphabet(), show_progress=False
+        vocab_size=size,
+        special_tokens=list(layout.first),
+        initial_alphabet=list(layout.alphabet),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     content: dict[str, Any] = json.loads(tokenizer.to_str())
     content["pre_tokenizer"] = None
-    # The byte pieces are ordinary pieces: only the first three are special.
-    content["added_tokens"] = content["added_tokens"][: len(SPECIAL)]
+    # The byte pieces are ordinary pieces.
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] in layout.special]
     return Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
 
 
-def write(tokenizer: Tokenizer, folder: Path) -> None:
+def write(tokenizer: Tokenizer, folder: Path, layout: Layout = TEXT) -> None:
     """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json as the published folders hold them."""
     flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
     config = {
         "add_bos_token": True,
         "add_eos_token": False,
         "added_tokens_decoder": {
-            str(number): {"content": content, **flags, "special": True} for number, content in enumerate(SPECIAL)
+            str(tokenizer.token_to_id(content)): {"content": content, **flags, "special": True}
+            for content in layout.special
         },
         "bos_token": "<s>",
         "clean_up_tokenization_spaces": False,
@@ -75,7 +101,7 @@ def write(tokenizer: Tokenizer, folder: Path) -> None:
         "tokenizer_class": "LlamaTokenizer",
         "unk_token": "<unk>",
         "use_default_system_prompt": False,
-        "chat_template": CHAT_TEMPLATE,
+        **({"chat_template": layout.chat_template} if layout.chat_template is not None else {}),
     }
     special = {
         name: {"content": content, **flags}
