@@ -143,7 +143,7 @@ class Terminal:
         self._note(f"({path}, {width} x {height} pixels: goes with the next question)")
 
     def _note(self, text: str, style: str = "dim") -> None:
-        self.notes.print(text, style=style, markup=False)
+        self.notes.print(text, style=style, markup=False, soft_wrap=not self.notes.is_terminal)
 
 
 def _path(typed: str) -> str:

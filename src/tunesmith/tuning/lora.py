@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from ..errors import ConfigError
-from ..models.trained import write_trained
-from ._parts import check_ways, layers_for, let_learn
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -71,6 +69,8 @@ def apply(model: PreTrainedModel, family: Family, config: Config) -> PeftModel:
     """
     from peft import LoraConfig, get_peft_model
 
+    from ._parts import check_ways, layers_for, let_learn  # torch: only when a model is there
+
     ways = {part: getattr(config, part) for part in PARTS}
     check_ways(family, ways, {part: Config.model_fields[part].default for part in PARTS})
     targets = layers_for(model, family, ways, config.targets)
@@ -101,6 +101,8 @@ def save(model: PeftModel, folder: Path) -> bool:
     PiSSA trains against a changed base; its adapter is written as an ordinary one of twice the rank for the
     original base, so its tensors differ while the function is the same.
     """
+    from ..models.trained import write_trained
+
     write_trained(model, folder)
     initial = folder.parent / INITIAL
     if model.peft_config["default"].init_lora_weights is True or not initial.is_dir():
