@@ -183,3 +183,20 @@ def test_models_that_are_not_causal(tmp_path: Path) -> None:
     for kind, said in (("bert", "see what comes after"), ("bart", "encoder-decoder")):
         with pytest.raises(ModelError, match=said):
             load_model(tmp_path / kind, device="cpu")
+
+
+def test_a_model_that_cannot_be_looked_into_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Closed(torch.nn.Module):
+        training = False
+
+        def get_output_embeddings(self) -> torch.nn.Module:
+            return torch.nn.Linear(2, 2)
+
+    def fail(*_: object) -> None:
+        raise NotImplementedError("no decoder")
+
+    monkeypatch.setattr("tunesmith.models.auto._hidden_and_logits", fail)
+    assert FAMILY.head(Closed()) is None
+    assert "Closed cannot be looked into (NotImplementedError: no decoder)" in caplog.text

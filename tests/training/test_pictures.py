@@ -15,7 +15,7 @@ from tunesmith.data.chat import RenderOptions
 from tunesmith.data.chats import load_chat
 from tunesmith.data.collate import Collator, PictureLoader, collate
 from tunesmith.data.flow import Work
-from tunesmith.data.pipeline import Preparation, Prepared
+from tunesmith.data.pipeline import Preparation, Prepared, split
 from tunesmith.data.types import Pack
 from tunesmith.errors import DataError
 from tunesmith.training import verify as round_trip
@@ -103,6 +103,16 @@ def test_a_changed_picture_makes_new_rows_and_a_lost_one_is_named(model: Path, d
         prepared(model, data)
     with pytest.raises(DataError, match=r"record 0.*square\.png"):
         loader.load(rows[0])
+
+
+def test_one_question_about_many_pictures_can_be_split(model: Path, data: Path) -> None:
+    talk = [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "it"}]
+    for number in range(4):
+        Image.new("RGB", (60, 60), (50 * number, 0, 0)).save(data.with_name(f"{number}.png"))
+    records = [{"id": str(n), "image": f"{n}.png", "conversations": talk} for n in range(4)]
+    data.write_text(json.dumps(records), encoding="utf-8")
+    rows, _ = prepared(model, data)
+    assert [len(part) for part in split(rows, 0.25, 1)] == [3, 1]
 
 
 def test_a_row_is_never_cut_inside_a_picture(model: Path, data: Path) -> None:

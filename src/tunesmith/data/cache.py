@@ -1,7 +1,7 @@
 """The cache of prepared rows: a folder for each set of files and settings, whole or not there.
 
 It lies in $TUNESMITH_CACHE, else in tunesmith/ under $XDG_CACHE_HOME or ~/.cache, and may be deleted at any time: a
-run that has its rows open keeps them. What nobody has used for DAYS is deleted when something new is written.
+run that has its rows open keeps them. What nobody has used for DAYS is deleted by the next run.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ def filling(folder: Path) -> Iterator[Path]:
             if not folder.is_dir():  # otherwise another process was faster, with the same content
                 raise
         sync(folder.parent)
-        _prune(folder.parent)
     except OSError as error:
         full = error.errno == errno.ENOSPC or "No space left" in str(error)
         reason = "the disk is full" if full else (error.strerror or str(error))
@@ -68,7 +67,8 @@ def used(folder: Path) -> None:
         os.utime(folder)
 
 
-def _prune(cache: Path) -> None:
+def prune(cache: Path) -> None:
+    """Delete the folders that nobody has used for DAYS."""
     for folder in cache.iterdir():
         with suppress(OSError):  # another process is at it
             if time.time() - folder.stat().st_mtime > DAYS * 86400:

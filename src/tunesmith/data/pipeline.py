@@ -19,7 +19,7 @@ from typing import Any, Literal
 from ..errors import ConfigError, DataError
 from ..runs import read_json, write_json
 from . import sources
-from .cache import cache_folder, filling, used
+from .cache import cache_folder, filling, prune, used
 from .chat import ChatFormat, RenderOptions
 from .flow import Done, Work, survey
 from .prepared import Prepared, Weight, split, weigh
@@ -30,7 +30,7 @@ from .tokenizer import TextTokenizer
 
 __all__ = ["DataReport", "FileReport", "OnBad", "Preparation", "Prepared", "Weight", "prepare", "split", "weigh"]
 
-LAYOUT = 3
+LAYOUT = 4
 """Part of every fingerprint: raised when the same files and settings begin to give other rows."""
 
 OnBad = Literal["stop", "skip"]
@@ -94,6 +94,7 @@ class Preparation:
             parts += [("picture", f"{Path(path).name} {stat[0]}") for path, stat in sorted(stats.items()) if stat]
             fingerprint = self._fingerprint(parts)
             write_json(aside / _REPORT, {"fingerprint": fingerprint, "report": content})
+        prune(folder.parent)
         return self._open(folder, paths)
 
     def _open(self, folder: Path, paths: list[str]) -> Prepared:

@@ -6,6 +6,7 @@ file format, https://arrow.apache.org/docs/format/Columnar.html.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from array import array
 from collections.abc import Sequence
@@ -69,6 +70,10 @@ class Columns:
         arrays["input_ids"] = _flat([example.input_ids for example in examples])
         arrays["labels"] = _flat([example.labels for example in examples])
         arrays["prompt"] = _prompts(arrays["input_ids"], arrays["labels"], arrays["lengths"])
+        for row, example in enumerate(examples):  # the slots of two pictures are the same tokens
+            for picture in example.pictures:
+                digest = hashlib.blake2b(picture.path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+                arrays["prompt"][row] ^= np.uint64(int.from_bytes(digest, "little"))
         return cls(**arrays, pictures=tuple(_as_json(example.pictures) for example in examples))
 
     def __len__(self) -> int:
@@ -156,7 +161,8 @@ def _flat(parts: Sequence[list[int]]) -> NDArray[np.int32]:
 def _prompts(ids: NDArray[np.int32], labels: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.uint64]:
     """Return for each row a hash of its tokens before the last stretch of labels, and of their places.
 
-    A row that is learned from its first token on (plain text) counts whole. A sum of mixed (token, place) pairs: the same on every machine, and computed for a whole block at once.
+    A row that is learned from its first token on (plain text) counts whole. A sum of mixed (token, place) pairs: the
+    same on every machine, and computed for a whole block at once.
     """
     ends = np.cumsum(lengths, dtype=np.int64)
     starts = ends - lengths

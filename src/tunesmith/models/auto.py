@@ -6,6 +6,7 @@ code of a checkpoint can run.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
@@ -30,6 +31,7 @@ from .weights import build_config, from_folder
 # What the configs call the numbers between the output matrix and the logits.
 DIVISORS = ("logits_scaling",)
 MULTIPLIERS = ("logit_scale", "lm_head_multiplier", "output_multiplier")
+_log = logging.getLogger(__name__)
 SOFTCAPS = ("final_logit_softcapping", "logits_soft_cap", "softcap")
 TOKENS = 8
 
@@ -84,8 +86,14 @@ def find_head(model: PreTrainedModel) -> Head | None:
             largest = float(plain[1].abs().max())
             scaled = _hidden_and_logits(model, module, 100.0 / max(largest, 1e-6))
             return next((head for head in _candidates(module, model.config) if _agrees(head, plain, scaled)), None)
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
-        return None  # a model that cannot be looked into: its own logits are used
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        _log.warning(
+            "%s cannot be looked into (%s: %s), so the loss is computed from its own logits: right, but slower.",
+            type(model).__name__,
+            type(error).__name__,
+            error,
+        )
+        return None
     finally:
         model.train(was_training)
 

@@ -19,7 +19,7 @@ from rich.progress import Progress
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..data.cache import cache_folder, filling
+from ..data.cache import cache_folder, filling, prune, used
 from ..data.collate import Collator, PictureLoader
 from ..data.types import Example
 from ..errors import MachineError
@@ -82,6 +82,8 @@ def look_once(objective: Objective, rows: Rows, setup: Setup) -> Collator:
     except MachineError as error:
         setup.say(f"Pictures go through the vision tower in every epoch: {error}")
         return rows.collator
+    used(folder)
+    prune(folder.parent)
     what = "tower" if through == "tower" else "tower and the resampler"
     setup.say(
         f"The vision {what} do{'es' if through == 'tower' else ''} not learn: {len(files):,} pictures were looked at once "
