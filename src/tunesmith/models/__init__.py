@@ -2,3 +2,4 @@
 
 from . import minicpm as minicpm
 from . import minicpmv as minicpmv
+from . import transnormer as transnormer
