@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo demo-vision test check format bench clean
+.PHONY: help venv demo demo-vision demo-transnormer test check format bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo         fine-tune the bundled nano model on the CPU and see what it learned (about a minute)"
 	@echo "make demo-vision  fine-tune the bundled nano model that sees; shows pictures with answers before and after"
+	@echo "make demo-transnormer  the same as make demo with the bundled nano TransNormerLLM"
 	@echo "make test         run all tests"
 	@echo "make check        formatting, lint and types"
 	@echo "make format       format the code"
@@ -33,6 +34,9 @@ demo: $(STAMP)
 demo-vision: $(STAMP)
 	$(BIN)/tunesmith demo --vision
 
+demo-transnormer: $(STAMP)
+	$(BIN)/tunesmith demo --family transnormer
+
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
 
@@ -48,6 +52,8 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python bench/step.py
 	$(BIN)/python bench/data.py
+	$(BIN)/python bench/vision.py
+	$(BIN)/python bench/length.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

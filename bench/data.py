@@ -15,25 +15,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from datetime import date
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
+import section
 
-from tunesmith import __version__
-
-ROOT = Path(__file__).resolve().parents[1]
-REPORT = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- bench/data.py: begin -->", "<!-- bench/data.py: end -->"
 MODEL, MAX_LENGTH, SEED = "nano-minicpm", 1024, 42
 PACKAGES = ("datasets", "tokenizers", "pyarrow", "numpy")
 SIDES = {
@@ -174,13 +167,6 @@ def packing(count: int) -> tuple[float, float]:
     return time.perf_counter() - start, packs.padding_share
 
 
-def machine() -> str:
-    """Return the processor's name and its cores."""
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
-
-
 def report(records: int, processes: int) -> list[str]:
     """Measure everything and return the section of the report."""
     with tempfile.TemporaryDirectory(prefix="tunesmith-bench-") as name:
@@ -196,12 +182,8 @@ def report(records: int, processes: int) -> list[str]:
     if len(same) != 1 or found["check"]["records"] != records:
         sys.exit(f"the sides did not do the same work: {found}")
     seconds, padding = packing(1_000_000)
-    versions = ", ".join(f"{package} {metadata.version(package)}" for package in PACKAGES)
-    where = (
-        f"{date.today()}; {machine()}; Python {platform.python_version()}, tunesmith {__version__}, {versions}; "
-        f"{processes} processes; load of the machine before the start {load:.1f}. Command: `python bench/data.py "
-        f"--records {records} --processes {processes}`."
-    )
+    command = f"python bench/data.py --records {records} --processes {processes}"
+    where = section.where(PACKAGES, f"{processes} processes", load, command)
     about = (
         f"A JSONL file of {size / 1e6:,.0f} MB, {records:,} conversations of one to four turns in Chinese and English, "
         f"{found['prepare']['tokens']:,} tokens, {found['prepare']['labels']:,} of them labels. Whole processes, start "
@@ -241,10 +223,7 @@ def main() -> None:
     lines = report(options.records, options.processes)
     print("\n".join(lines))
     if not options.no_write:
-        before, _, rest = REPORT.read_text("utf-8").partition(BEGIN)
-        after = rest.partition(END)[2] if rest else "\n"
-        REPORT.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"{END}{after}", encoding="utf-8")
-        print(f"written to {REPORT.relative_to(ROOT)}")
+        section.write("data", lines)
 
 
 if __name__ == "__main__":

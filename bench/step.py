@@ -15,9 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
-import resource
 import shutil
 import statistics
 import subprocess
@@ -25,16 +23,11 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
-from datetime import date
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tunesmith import __version__
+import section
 
-ROOT = Path(__file__).resolve().parents[1]
-REPORT = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- bench/step.py: begin -->", "<!-- bench/step.py: end -->"
 SIDES = ("plain", "plain, less padding", "tunesmith")
 MAX_LENGTH, BATCH, SEED, LEARNING_RATE = 128, 8, 42, 2e-4
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
@@ -237,7 +230,7 @@ def child(job_file: Path) -> None:
     """Run one measurement and write what was measured beside the job."""
     job = json.loads(job_file.read_text("utf-8"))
     measured = run_tunesmith(job) if job["side"] == "tunesmith" else run_plain(job)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = section.peak_bytes()
     job_file.with_suffix(".result").write_text(json.dumps({**measured, "peak": peak}), encoding="utf-8")
 
 
@@ -322,18 +315,6 @@ def _spread(values: list[float], digits: int) -> str:
     return f"{middle:,.{digits}f} ({least:,.{digits}f} to {most:,.{digits}f})"
 
 
-def machine() -> str:
-    """Return the processor's name and its cores."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        found = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        name = found[0] if found else name
-    return f"{name}, {os.cpu_count()} cores, no GPU used"
-
-
 def main() -> None:
     """Run the cases and rewrite this file's section of docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -346,11 +327,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.job:
         return child(options.job)
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-    where = (
-        f"{date.today()}; {machine()}; Python {platform.python_version()}, tunesmith {__version__}, {versions}; threads: "
-        f"{options.threads}; float32; load of the machine before the start {os.getloadavg()[0]:.1f}. Command: `python bench/step.py --repeats {options.repeats} --threads {options.threads}`."
-    )
+    command = f"python bench/step.py --repeats {options.repeats} --threads {options.threads}"
+    conditions = f"threads: {options.threads}; float32"
+    where = section.where(PACKAGES, conditions, os.getloadavg()[0], command)
     lines = ["## Training step against the plain recipe", "", where, ""]
     with tempfile.TemporaryDirectory(prefix="tunesmith-bench-") as name:
         for case in CASES:
@@ -359,10 +338,7 @@ def main() -> None:
                 lines += compare(chosen, Path(name) / case.name, options.repeats, options.threads)
     print("\n".join(lines))
     if not (options.no_write or options.case or options.steps):
-        before, _, rest = REPORT.read_text("utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        REPORT.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"{END}{after}", encoding="utf-8")
-        print(f"written to {REPORT.relative_to(ROOT)}")
+        section.write("step", lines)
 
 
 if __name__ == "__main__":

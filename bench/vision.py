@@ -14,23 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
-import resource
 import statistics
 import subprocess
 import sys
 import time
-from datetime import date
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from tunesmith import __version__
+import section
 
-ROOT = Path(__file__).resolve().parents[1]
-REPORT = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- bench/vision.py: begin -->", "<!-- bench/vision.py: end -->"
 SIDES = ("published", "tunesmith")
 SEED, BATCH, WARM = 7, 4, 1
 SIZES = ((200, 200), (640, 360), (360, 640), (500, 500), (900, 300), (224, 224), (300, 700), (450, 450))
@@ -136,8 +128,7 @@ def child(side: str, steps: int) -> None:
         optimizer.zero_grad(set_to_none=True)
         seconds.append(time.perf_counter() - start)
         losses.append(float(loss))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(json.dumps({"seconds": seconds, "losses": losses, "peak": peak}))
+    print(json.dumps({"seconds": seconds, "losses": losses, "peak": section.peak_bytes()}))
 
 
 def main() -> None:
@@ -175,14 +166,12 @@ def main() -> None:
         for side in SIDES
     }
     (old_speed, old_peak), (speed, peak) = figures["published"], figures["tunesmith"]
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "transformers"))
+    command = f"python bench/vision.py --steps {options.steps} --repeats {options.repeats} --threads {options.threads}"
+    conditions = f"threads: {options.threads}; float32"
     lines = [
         "## Training with pictures against the published way",
         "",
-        f"{date.today()}; {platform.processor() or platform.machine()}, {os.cpu_count()} cores, no GPU used; Python "
-        + f"{platform.python_version()}, tunesmith {__version__}, {versions}; threads: {options.threads}; float32; load of "
-        + f"the machine before the start {load:.1f}. Command: `python bench/vision.py --steps {options.steps} --repeats "
-        + f"{options.repeats} --threads {options.threads}`.",
+        section.where(("torch", "transformers"), conditions, load, command),
         "",
         "A random MiniCPM-V 2.0 (6 layers of width 256, 20,000 words; tower of 6 blocks of width 192), every parameter "
         + f"learns; {BATCH} rows a batch with one picture each, {min(slices)} to {max(slices)} slices a batch; "
@@ -198,10 +187,7 @@ def main() -> None:
     ]
     print("\n".join(lines))
     if not options.no_write:
-        before, _, rest = REPORT.read_text("utf-8").partition(BEGIN)
-        after = rest.partition(END)[2] if rest else "\n"
-        REPORT.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"{END}{after}", encoding="utf-8")
-        print(f"written to {REPORT.relative_to(ROOT)}")
+        section.write("vision", lines)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,44 @@
+"""What the measurements share: the line that says where they were made, and their section of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Sequence
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+
+from tunesmith import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORT = ROOT / "docs" / "benchmarks.md"
+
+
+def where(packages: Sequence[str], conditions: str, load: float, command: str) -> str:
+    """Return date, machine, versions, conditions and command in one line; `load` is that before the start."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    machine = names[0] if names else platform.processor() or platform.machine()
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
+    return (
+        f"{date.today()}; {machine}, {os.cpu_count()} cores, no GPU used; Python {platform.python_version()}, tunesmith "
+        f"{__version__}, {versions}; {conditions}; load of the machine before the start {load:.1f}. Command: `{command}`."
+    )
+
+
+def peak_bytes() -> int:
+    """Return the largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def write(name: str, lines: Sequence[str]) -> None:
+    """Rewrite the section of a measurement (`bench/<name>.py`), or add it at the end."""
+    begin, end = f"<!-- bench/{name}.py: begin -->", f"<!-- bench/{name}.py: end -->"
+    before, _, rest = REPORT.read_text("utf-8").partition(begin)
+    after = rest.partition(end)[2] if rest else "\n"
+    REPORT.write_text(f"{before}{begin}\n" + "\n".join(lines) + f"{end}{after}", encoding="utf-8")
+    print(f"written to {REPORT.relative_to(ROOT)}")
