@@ -43,6 +43,7 @@ def test_published_names_are_known() -> None:
     folders = {name: folder.parts[-3:] for name, folder in module.BUNDLED.items()}
     assert folders["nano"] == folders["nano-minicpm"] == ("tunesmith", "nano", "minicpm")
     assert folders["nano-minicpmv"] == ("tunesmith", "nano", "minicpmv")
+    assert folders["nano-transnormer"] == ("tunesmith", "nano", "transnormer")
 
 
 def test_nothing_there(bundled: Path, tmp_path: Path) -> None:
@@ -59,12 +60,41 @@ def test_a_name_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match="hf download openbmb/MiniCPM-2B-sft-bf16 --local-dir MiniCPM-2B-sft-bf16"):
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match="run `tunesmith download openbmb/MiniCPM-2B-sft-bf16`"):
         locate("openbmb/MiniCPM-2B-sft-bf16")
     repository, commit = tmp_path / "models--openbmb--MiniCPM-2B-sft-bf16", "0" * 40
-    (repository / "snapshots" / commit).mkdir(parents=True)
+    folder = repository / "snapshots" / commit
+    folder.mkdir(parents=True)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
-    assert locate("openbmb/MiniCPM-2B-sft-bf16") == repository / "snapshots" / commit
-    with pytest.raises(ModelError, match="hf download"):
+    with pytest.raises(ModelError, match="tunesmith download"):  # nothing of it has come yet
+        locate("openbmb/MiniCPM-2B-sft-bf16")
+    (folder / "config.json").write_text("{}")
+    assert locate("openbmb/MiniCPM-2B-sft-bf16") == folder
+    # that another program listed more files than it fetched does not matter
+    (repository / "trees").mkdir()
+    (repository / "trees" / f"{commit}.json").write_text('{"onnx/model.onnx": {"size": 1, "blob_id": "0"}}')
+    assert locate("openbmb/MiniCPM-2B-sft-bf16") == folder
+    with pytest.raises(ModelError, match="tunesmith download"):
         locate("no..such/--name")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "models/OpenBMB--MiniCPM4-0.5B/snapshots/master",
+        "models/OpenBMB/MiniCPM4-0___5B",
+        "hub/models/OpenBMB/MiniCPM4-0___5B",
+    ],
+)
+def test_a_name_of_modelscope(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    (tmp_path / place).mkdir(parents=True)
+    with pytest.raises(ModelError, match="tunesmith download"):
+        locate("openbmb/MiniCPM4-0.5B")
+    (tmp_path / place / "config.json").write_text("{}")
+    assert locate("openbmb/MiniCPM4-0.5B") == locate("OpenBMB/MiniCPM4-0.5B") == tmp_path / place

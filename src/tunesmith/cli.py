@@ -38,12 +38,18 @@ VERBS = {
         "Fine-tune a model: a YAML file, key=value settings, or both.",
         any_option=True,  # to tell how a setting is given
     ),
+    "finetune": Verb(
+        "compat.command:finetune",
+        "Run the published command line of MiniCPM's or MiniCPM-V's finetune.py.",
+        any_option=True,
+    ),
     "chat": Verb("generate.command:chat", "Talk to a run or to a model folder."),
+    "download": Verb("download.command:download", "Fetch a model from Hugging Face or ModelScope, and verify it."),
     "data check": Verb("data.check.command:check", "Examine data files: every bad record named, figures, advice."),
     "data show": Verb("data.show.command:show", "See what the model sees of a record, and what it learns from it."),
     "data convert": Verb("data.convert.command:convert", "Write records in another format, and split them."),
 }
-PLANNED = ("eval", "plan", "export", "serve", "studio", "download", "doctor", "bench", "finetune")
+PLANNED = ("eval", "plan", "export", "serve", "studio", "doctor", "bench")
 ABOUT = "Fine-tune small on-device language models, natively, and talk to the result."
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 _TYPER: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": "rich"}
@@ -79,7 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def complain(message: str) -> None:
     """Print a message on stderr: wrapped and in colour on a terminal, plain and unwrapped elsewhere."""
     console = Console(stderr=True, highlight=False)
-    console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=not console.is_terminal)
+    rank = os.environ.get("RANK", "0")  # one of several processes of a training
+    label = "error: " if rank == "0" else f"error in rank {rank}: "
+    console.print(Text.assemble((label, "bold red"), message), soft_wrap=not console.is_terminal)
 
 
 def _run(arguments: list[str]) -> int:

@@ -1,0 +1,1 @@
+"""tunesmith download: a model of a hub comes to this machine, whole."""
