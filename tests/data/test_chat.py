@@ -126,7 +126,19 @@ def test_mask_is_answers_and_stops(template: str, expected: list[str]) -> None:
     assert learned(example, tokenizer) == expected
     messages = talk("q1", "a1", "q2", "a2", system="s").messages
     text = Template(template, tokenizer.special, "t").render(messages, generation_prompt=False)
+    if template == NO_STOP:  # the end token stands in place of what is written behind the last answer
+        text = f"{text.rstrip()}{tokenizer.special['eos_token']}"
     assert tokenizer.backend.decode(example.input_ids, skip_special_tokens=False) == text
+
+
+@pytest.mark.parametrize(
+    "options", [RenderOptions(end_of_turn="last"), RenderOptions(loss_on="all")], ids=["last", "all"]
+)
+@pytest.mark.parametrize("template", [CHATML.replace("<|im_end|>", "[END]"), NO_STOP], ids=["mark", "nothing"])
+def test_the_last_end_is_taught_where_no_token_ends_a_turn(template: str, options: RenderOptions) -> None:
+    tokenizer = byte_level(template)
+    example = render(talk("q1", "a1", "q2", "a2"), template_chat(tokenizer), tokenizer, options)
+    assert example.labels[-1] == tokenizer.eos_id == example.input_ids[-1] and len(example.labels) - 1 in example.stops
 
 
 def test_stop_ids() -> None:
@@ -207,7 +219,6 @@ def test_cut_rows_are_counted_and_never_without_a_label() -> None:
 def test_template_faults_are_said() -> None:
     with pytest.raises(ModelError, match="has no chat template"):
         template_chat(byte_level(None))
-    assert template_chat(byte_level(None), MarkerChat()) == MarkerChat()
     with pytest.raises(ModelError, match="not valid Jinja"):
         template_chat(byte_level("{% for %}"))
     refusing = "{{ raise_exception('no system here') if messages[0]['role'] == 'system' }}" + CHATML
@@ -264,6 +275,13 @@ def test_plain_text_is_learned_whole_and_cut_into_rows() -> None:
     assert [row.stops for row in rows] == [[]] * (len(rows) - 1) + [[len(rows[-1].input_ids) - 1]]
     chat = talk("one", "two")
     assert render_rows(chat, MarkerChat(), MINICPM, RenderOptions(32)) == [render(chat, MarkerChat(), MINICPM)]
+
+
+def test_plain_text_begins_as_the_tokenizer_says() -> None:
+    conversation = Conversation((), Origin("a.txt", 0), text="床前明月光")
+    bare = render(conversation, MarkerChat(), replace(MINICPM, add_bos=False))
+    assert bare.input_ids == render(conversation, MarkerChat(), MINICPM).input_ids[1:]
+    assert bare.labels == [IGNORE, *bare.input_ids[1:]]
 
 
 def test_a_bad_answer_is_a_row_without_labels() -> None:

@@ -82,3 +82,10 @@ def test_masked_part_is_the_examples(rows: list[list[tuple[int, int]]], pad_id: 
         assert batch["labels"][row][mask].tolist()[1:] == example.labels[1:]
         assert (batch["labels"][row][~mask] == IGNORE).all() and batch["labels"][row, 0] == IGNORE
         assert (batch["input_ids"][row][~mask] == pad_id).all()
+
+
+def test_nothing_makes_a_batch_without_labels() -> None:
+    """For a rank that has no row left: the model can compute it, and nobody learns from it."""
+    batch = Collator(3)([])
+    assert batch["input_ids"].tolist() == [[3, 3]] and batch["attention_mask"].tolist() == [[1, 1]]
+    assert (batch["labels"] == -100).all() and set(batch) == {"input_ids", "attention_mask", "labels"}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from tunesmith.data.order import EpochOrder, shuffled
+from tunesmith.data.order import Deal, EpochOrder, shuffled
 
 LENGTHS = np.random.default_rng(0).integers(5, 500, size=1003)
 
@@ -68,3 +68,35 @@ def test_works_as_a_sampler() -> None:
     order = EpochOrder(LENGTHS[:20], 4, 0, group_by_length=True)
     loader = DataLoader(list(range(20)), batch_size=4, sampler=order)
     assert [index for batch in loader for index in batch.tolist()] == list(order)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 60), st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.booleans())
+def test_ranks_share_the_rows_of_a_step(count: int, size: int, world: int, accumulation: int, group: bool) -> None:
+    """A step has the same rows however it is cut: none lost, none twice, and every rank has as many batches."""
+
+    def steps(size: int, world: int, accumulation: int) -> list[list[int]]:
+        ranks = []
+        for rank in range(world):
+            order = EpochOrder(np.arange(count) % 7, size, 3, group, accumulation * world)
+            ranks.append(list(Deal(order, size, rank, world)))
+        assert len({len(batches) for batches in ranks}) == 1
+        return [
+            sorted(row for batches in ranks for batch in batches[start : start + accumulation] for row in batch)
+            for start in range(0, len(ranks[0]), accumulation)
+        ]
+
+    cut = steps(size, world, accumulation)
+    assert cut == steps(size * world * accumulation, 1, 1)
+    assert sorted(row for step in cut for row in step) == list(range(count))
+
+
+def test_deal_in_a_loader() -> None:
+    """The loader's batches are those of the rank; where nothing is left the batch is empty."""
+    loader = DataLoader(list(range(10, 15)), batch_sampler=Deal(range(5), 2, 1, 2), collate_fn=list)
+    assert list(loader) == [[12, 13], []] and len(loader) == 2
+    order = EpochOrder(np.ones(8, np.int64), 2, 0)
+    deal = Deal(order, 2)
+    first = list(deal)
+    deal.set_epoch(1)
+    assert order.epoch == 1 and list(deal) != first

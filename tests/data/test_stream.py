@@ -85,6 +85,7 @@ def test_each_pass_gives_each_row_once(
                 budget=budget,
                 rank=rank,
                 world=world,
+                step_batches=world,
                 processes=1,
             )
             begun, found = 0, list[list[Key]]([[] for _ in range(5)])

@@ -18,6 +18,7 @@ from .types import IGNORE, Conversation, Example, Picture
 
 Encoding = Literal["message", "conversation"]
 LossOn = Literal["answers", "last_answer", "all"]
+Answers = Literal["good", "pairs", "judged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,14 @@ class RenderOptions:
     `max_length`: tokens a row may have; what is over is cut at the right and counted. `end_of_turn`: teach the end
     of `every` answer, or once at the `last` one (the published MiniCPM-2B behaviour); only matters to formats that
     write no stop token between turns. `loss_on`: learn all `answers`, the `last_answer`, or `all`: the whole text,
-    questions too. A message that says `"train": false` is never learned.
+    questions too. A message that says `"train": false` is never learned. `answers`: what of preference data becomes
+    rows (`preferences.py`): the `good` answers, `pairs` of a good and a bad one, or each with how it is `judged`.
     """
 
     max_length: int | None = None
     end_of_turn: Literal["every", "last"] = "every"
     loss_on: LossOn = "answers"
+    answers: Answers = "good"
 
 
 def render(
@@ -186,11 +189,11 @@ def _learned(pieces: list[Piece], loss_on: LossOn) -> list[Piece]:
 
 
 def _plain_text(conversation: Conversation, text: str, tokenizer: TextTokenizer) -> Example:
-    """Return begin token, text, end token: all of it learned, as in pre-training."""
-    begin = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+    """Return begin token (if this tokenizer puts one), text, end token: all of it learned, as in pre-training."""
+    begin = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
     end = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
     ids = [*begin, *tokenizer.encode(text), *end]
-    labels = [IGNORE] * len(begin) + ids[len(begin) :]
+    labels = [IGNORE, *ids[1:]]  # nothing stands before the first token that could foretell it
     return Example(ids, labels, conversation.origin, stops=[len(ids) - 1] if end else [])
 
 

@@ -1,23 +1,27 @@
 """The chat formats: MiniCPM's markers, any model's Jinja template, and which of them a model folder has.
 
-A model whose published folder has no template gets a line in `WITHOUT_TEMPLATE`; nothing else is told apart here.
+A model whose published folder has no template gets a line in `WITHOUT_TEMPLATE`, one whose config.json does not name its
+model_type a line in `ARCHITECTURES`; nothing else is told apart here.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, ModelError
+from ..errors import ConfigError, DataError, ModelError
 from .chat import ChatFormat, Encoding, Piece
 from .chat_minicpmv import MiniCPMVChat
 from .slicing import Slicing
-from .template import Template
+from .template import Template, read_template, shipped_names
 from .tokenizer import TextTokenizer
 from .types import Conversation, Message
+
+_log = logging.getLogger("tunesmith")
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class JinjaChat:
             pieces.append(Piece(whole[done : len(prompt)]))
             pieces.append(Piece(whole[len(prompt) : end], answer=True, learned=message.train, ends=ends))
             done = end
+        if pieces and pieces[-1].ends and conversation.messages[-1].role == "assistant" and not open_turn:
+            done = len(whole)  # the last answer ends with the end token, in place of what the template writes there
         return [*pieces, Piece(whole[done:])] if done < len(whole) else pieces
 
     def _end(self, talk: _Talk, whole: str, start: int, number: int) -> tuple[int, bool]:
@@ -185,33 +191,67 @@ def _eos(tokenizer: TextTokenizer) -> tuple[int, ...]:
     return (tokenizer.eos_id,)
 
 
-def template_chat(tokenizer: TextTokenizer, default: ChatFormat | None = None) -> ChatFormat:
-    """Return the chat format of a tokenizer's own template, or `default` where it has none.
+def template_chat(tokenizer: TextTokenizer) -> ChatFormat:
+    """Return the chat format of a tokenizer's template.
 
     A template that writes what MarkerChat writes becomes MarkerChat, so that its layout and stop rules hold.
 
     Raises:
-        ModelError: there is neither a template nor a default; or the template is broken.
+        ModelError: there is no template, or it is broken.
     """
     if tokenizer.chat_template is None:
-        if default is None:
-            raise ModelError(
-                f"{tokenizer.source} has no chat template (no chat_template.jinja, no chat_template in "
-                "tokenizer_config.json). It is probably a base model; use its chat or instruct version, or put a "
-                "template beside the tokenizer."
-            )
-        return default
+        raise ModelError(
+            f"{tokenizer.source} has no chat template (no chat_template.jinja, no chat_template in "
+            "tokenizer_config.json). It is probably a base model; use its chat or instruct version, or choose a "
+            f"template (chat_template: {', '.join(shipped_names())}, or a .jinja file)."
+        )
     template = Template(tokenizer.chat_template, tokenizer.special, tokenizer.source)
     probe = (Message("system", " s "), Message("user", " u "), Message("assistant", " a "), Message("user", "v"))
     for marker in (MarkerChat(), MarkerChat(strip=True, name="minicpm-strip")):
         if template.renders(probe, "".join(piece.text for piece in marker.pieces(Conversation(probe), open_turn=True))):
             return marker
     specials = tuple(sorted(tokenizer.added.values(), key=len, reverse=True))
-    return JinjaChat(template, specials, template.stop_tokens(specials))
+    tokens, texts = template.ending(specials)
+    return JinjaChat(template, specials, tokens, stop_texts=texts)
 
 
-WITHOUT_TEMPLATE: dict[str, ChatFormat] = {"minicpm": MarkerChat()}
-"""What models are talked to with whose folder has no template, by model_type."""
+WITHOUT_TEMPLATE = {"minicpm": "minicpm", "transnormer": "human-assistant"}
+"""model_type -> the shipped template that models are talked to with whose folder has none."""
+
+ARCHITECTURES = {"TransnormerForCausalLM": "transnormer"}
+"""Class named in a config.json without a model_type -> the model_type; the class itself is never looked for."""
+
+
+def model_type_of(config: Mapping[str, Any]) -> str | None:
+    """Return the model_type of a config.json, from its `architectures` where it names none."""
+    named, classes = config.get("model_type"), config.get("architectures")
+    if named is not None:
+        return named if isinstance(named, str) else None
+    found = (ARCHITECTURES.get(name) for name in classes if isinstance(name, str)) if isinstance(classes, list) else ()
+    return next((kind for kind in found if kind is not None), None)
+
+
+def with_template(tokenizer: TextTokenizer, model_type: str | None, chosen: str | None = None) -> TextTokenizer:
+    """Return the tokenizer with the template that holds: the chosen one, else its own, else its model_type's usual one.
+
+    `chosen` is the name of a shipped template or the path of a `.jinja` file. A notice goes to the logger "tunesmith"
+    where it takes the place of another one that the model has.
+
+    Raises:
+        ConfigError: there is no such template, or the model sees.
+    """
+    if chosen is None:
+        usual = WITHOUT_TEMPLATE.get(model_type or "") if tokenizer.chat_template is None else None
+        return replace(tokenizer, chat_template=read_template(usual)) if usual is not None else tokenizer
+    if model_type == "minicpmv":
+        raise ConfigError(
+            f"chat_template: {chosen} - a model that sees has its own layout, since no template says where pictures "
+            "go. Leave chat_template out."
+        )
+    text = read_template(chosen)
+    if tokenizer.chat_template not in (None, text):
+        _log.warning("%s has a chat template of its own; '%s' is used instead.", tokenizer.source, chosen)
+    return replace(tokenizer, chat_template=text)
 
 
 def chat_for(model_type: str | None, tokenizer: TextTokenizer, config: Mapping[str, Any] | None = None) -> ChatFormat:
@@ -225,17 +265,22 @@ def chat_for(model_type: str | None, tokenizer: TextTokenizer, config: Mapping[s
     """
     if model_type == "minicpmv":
         return MiniCPMVChat(Slicing.of(config or {}))
-    return template_chat(tokenizer, WITHOUT_TEMPLATE.get(model_type or ""))
+    return template_chat(with_template(tokenizer, model_type))
 
 
-def load_chat(folder: str | Path) -> tuple[TextTokenizer, ChatFormat]:
+def load_chat(folder: str | Path, chat_template: str | None = None) -> tuple[TextTokenizer, ChatFormat]:
     """Return tokenizer and chat format of a model folder, without loading the model; a tokenizer's folder will do.
+
+    `chat_template`: as `chosen` of `with_template`.
 
     Raises:
         ModelError: there is no tokenizer, or no chat format.
+        ConfigError: as `with_template`.
     """
-    tokenizer, config = TextTokenizer.load(folder), _config(Path(folder))
-    return tokenizer, chat_for(config.get("model_type"), tokenizer, config)
+    config = _config(Path(folder))
+    kind = model_type_of(config)
+    tokenizer = with_template(TextTokenizer.load(folder), kind, chat_template)
+    return tokenizer, chat_for(kind, tokenizer, config)
 
 
 def _config(folder: Path) -> dict[str, Any]:

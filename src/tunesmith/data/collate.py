@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import DataError, PictureError
+from .preferences import halves
 from .slicing import Slicing
 from .types import IGNORE, Batch, Example, Pack
 
@@ -63,11 +64,13 @@ def collate(items: Sequence[Example | Pack], pad_id: int, loader: PictureLoader 
     Padding is `pad_id` with mask 0 and no label. The first position of an example has no label either: nothing stands
     before it from which it could be predicted. With packs among the items the mask numbers the segments of a row, and
     `position_ids` begin again with each; on padding they are 0, so that it makes no sequence look longer than it is.
-    Pictures are opened by `loader`.
+    Pictures are opened by `loader`. Of an example with two answers each half becomes a row, or a segment of a pack, the
+    second right behind the first.
     """
     import torch
 
-    rows = [item.examples if isinstance(item, Pack) else (item,) for item in items]
+    examples = [example for item in items for example in (item.examples if isinstance(item, Pack) else (item,))]
+    rows = [row for item in items for row in _rows(item)]
     shape = (len(rows), max(sum(len(example.input_ids) for example in row) for row in rows))
     ids_BT = torch.full(shape, pad_id, dtype=torch.int64)
     mask_BT = torch.zeros(shape, dtype=torch.int64)
@@ -97,18 +100,37 @@ def collate(items: Sequence[Example | Pack], pad_id: int, loader: PictureLoader 
         batch["position_ids"] = positions_BT
     if any(example.weight != 1.0 for row in rows for example in row):
         batch["weights"] = weights_BT
+    if any(example.second for example in examples):
+        batch["liked"] = torch.tensor([example.liked for example in examples])
+        known = [example.reference for example in examples if example.reference is not None]
+        if len(known) == len(examples):
+            batch["reference_logps"] = torch.tensor(known, dtype=torch.float32)
     if pixels:
         batch["pixel_values"], batch["image_bound"] = pixels, torch.tensor(stretches)
     return batch
 
 
+def _rows(item: Example | Pack) -> list[tuple[Example, ...]]:
+    """Return the rows of an item, each with its segments."""
+    if isinstance(item, Pack):
+        return [tuple(half for example in item.examples for half in halves(example))]
+    return [(half,) for half in halves(item)]
+
+
 @dataclass(frozen=True)
 class Collator:
-    """`collate` with its padding token and what opens pictures: what a DataLoader calls, in worker processes too."""
+    """`collate` with its padding token and what opens pictures: what a DataLoader calls, in worker processes too.
+
+    `pairs`: whether every example has two answers.
+    """
 
     pad_id: int
     loader: PictureLoader | None = None
+    pairs: bool = False
 
     def __call__(self, items: Sequence[Example | Pack]) -> Batch:
-        """Return the items as one batch."""
-        return collate(items, self.pad_id, self.loader)
+        """Return the items as one batch; of no items, a batch without labels, for a rank that has no row left."""
+        nothing = Example([self.pad_id] * 2, [IGNORE] * 2)
+        if self.pairs:
+            nothing = Example([self.pad_id] * 4, [IGNORE] * 4, second=2, reference=(0.0, 0.0))
+        return collate(items or [nothing], self.pad_id, self.loader)

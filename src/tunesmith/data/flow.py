@@ -17,7 +17,9 @@ from typing import Any
 from .. import lookup
 from ..errors import DataError, RecordError
 from . import formats, sources
-from .chat import ChatFormat, RenderOptions, render_rows
+from .chat import ChatFormat, RenderOptions
+from .picture_files import PictureFiles
+from .preferences import rows_of, with_others
 from .rows import Columns
 from .sources import Block
 from .tokenizer import TextTokenizer
@@ -37,6 +39,7 @@ class Work:
     Without `chat` and `tokenizer` records are only parsed. `format`: found out from a file's first records if None.
     `probe(conversations, rows)` is called once a block, with the rows of each conversation; what it returns comes
     back as `Done.probed`. `keep`: whether rows come back as `Done.columns`.
+    `pictures`: which of the pictures that records name may be read.
     """
 
     chat: ChatFormat | None = None
@@ -45,6 +48,7 @@ class Work:
     format: str | None = None
     probe: Probe | None = None
     keep: bool = True
+    pictures: PictureFiles = field(default_factory=PictureFiles)
 
 
 @dataclass
@@ -142,19 +146,24 @@ def _run(work: Work, job: _Job) -> Done:
             try:
                 if isinstance(record, RecordError):
                     raise record
-                conversation = parse(record, origin)
+                conversation = work.pictures.find(parse(record, origin))
                 if work.chat is not None and work.tokenizer is not None:
-                    rows.append(render_rows(conversation, work.chat, work.tokenizer, work.options))
+                    rows.append(rows_of(conversation, work.chat, work.tokenizer, work.options))
                 conversations.append(conversation)
             except RecordError as error:
                 done.bad.append(error)
     except DataError as error:
         done.error = error
     done.position = job.block.end
-    done.unlearned = sum(conversation.liked is False for conversation in conversations)
+    imitated = work.options.answers == "good"
+    done.unlearned = sum(imitated and conversation.liked is False for conversation in conversations)
+    if work.options.answers == "judged":
+        rows = with_others(rows, work.options.max_length)
     if work.keep:
         learned = zip(conversations, rows, strict=False)  # there are no rows without a tokenizer
-        done.columns = Columns.of([row for each, made in learned if each.liked is not False for row in made])
+        done.columns = Columns.of(
+            [row for each, made in learned if each.liked is not False or not imitated for row in made]
+        )
     if work.probe is not None:
         done.probed = work.probe(conversations, rows)
     return done

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 MEGA = 50
-"""Batches that are sorted by length together: enough to save padding, few enough that any row may meet any other."""
+"""Optimiser steps whose rows are sorted by length together: enough to save padding, few enough that any row may meet any other."""
 
 _MASK = 2**64 - 1
 
@@ -36,12 +37,21 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 class EpochOrder:
     """A sampler for torch's DataLoader: yields each index once, in the order of the current epoch.
 
-    With `group_by_length` the rows of a batch have similar lengths: shuffled rows are taken by `MEGA` batches, sorted
-    by length, cut into batches, and the batches are shuffled. Rows that fill no batch come last, drawn like any.
+    With `group_by_length` the rows of an optimiser step have similar lengths: shuffled rows are taken by `MEGA` steps,
+    sorted by length, cut into steps, and the steps are shuffled. Rows that fill no step come last, drawn like any. A
+    step has `step_batches` batches, over all ranks: the same rows meet in it however it is cut into batches.
     """
 
-    def __init__(self, lengths: NDArray[np.int64], batch_size: int, seed: int, group_by_length: bool = False) -> None:
+    def __init__(
+        self,
+        lengths: NDArray[np.int64],
+        batch_size: int,
+        seed: int,
+        group_by_length: bool = False,
+        step_batches: int = 1,
+    ) -> None:
         self.lengths, self.batch_size, self.seed, self.group_by_length = lengths, batch_size, seed, group_by_length
+        self.step_rows = batch_size * step_batches
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -53,16 +63,41 @@ class EpochOrder:
         order = shuffled(len(self.lengths), self.seed, self.epoch, 0)
         if not self.group_by_length:
             return order
-        whole = len(order) // self.batch_size * self.batch_size
+        whole = len(order) // self.step_rows * self.step_rows
         full, rest = order[:whole], order[whole:]
-        mega = np.arange(whole) // (MEGA * self.batch_size)
+        mega = np.arange(whole) // (MEGA * self.step_rows)
         full = full[np.lexsort((self.lengths[full], mega))]  # stable, so rows of one length stay shuffled
-        batches = full.reshape(-1, self.batch_size)
-        batches = batches[shuffled(len(batches), self.seed, self.epoch, 1)]
-        return np.concatenate([batches.reshape(-1), rest])
+        steps = full.reshape(-1, self.step_rows)
+        steps = steps[shuffled(len(steps), self.seed, self.epoch, 1)]
+        return np.concatenate([steps.reshape(-1), rest])
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.indexes().tolist())
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+
+class Deal:
+    """A batch sampler for torch's DataLoader: the batches of one rank, batch b of the order being of rank b % world.
+
+    Every rank gets as many batches; where the rows do not go round, the last ones are empty (`Collator` makes a batch
+    without labels of them). So no row is lost or doubled, and one optimiser step holds the same rows on 1 or N ranks.
+    """
+
+    def __init__(self, order: EpochOrder | range, batch_size: int, rank: int = 0, world: int = 1) -> None:
+        self.order, self.batch_size, self.rank, self.world = order, batch_size, rank, world
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration is for, counted from 0."""
+        if isinstance(self.order, EpochOrder):
+            self.order.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        indexes = list(self.order)
+        for number in range(len(self)):
+            start = (number * self.world + self.rank) * self.batch_size
+            yield indexes[start : start + self.batch_size]
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.order) / (self.batch_size * self.world))

@@ -22,6 +22,7 @@ from . import sources
 from .cache import cache_folder, filling, prune, used
 from .chat import ChatFormat, RenderOptions
 from .flow import Done, Work, survey
+from .picture_files import fetched_folder
 from .prepared import Prepared, Weight, split, weigh
 from .report import DataReport, FileReport, refusal
 from .rows import Rows, RowsWriter
@@ -30,7 +31,7 @@ from .tokenizer import TextTokenizer
 
 __all__ = ["DataReport", "FileReport", "OnBad", "Preparation", "Prepared", "Weight", "prepare", "split", "weigh"]
 
-LAYOUT = 4
+LAYOUT = 5
 """Part of every fingerprint: raised when the same files and settings begin to give other rows."""
 
 OnBad = Literal["stop", "skip"]
@@ -77,7 +78,7 @@ class Preparation:
             raise DataError("No data file is given.")
         paths, broken = expand_all(files)
         folder = cache_folder() / self.key(paths)
-        if not broken and (folder / _REPORT).is_file() and not self._same_pictures(folder):
+        if not broken and (folder / _REPORT).is_file() and not self._still_true(folder):
             shutil.rmtree(folder)
         if not broken and (folder / _REPORT).is_file():
             prepared = self._open(folder, paths)
@@ -94,7 +95,8 @@ class Preparation:
             parts += [("picture", f"{Path(path).name} {stat[0]}") for path, stat in sorted(stats.items()) if stat]
             fingerprint = self._fingerprint(parts)
             write_json(aside / _REPORT, {"fingerprint": fingerprint, "report": content})
-        prune(folder.parent)
+        for cache in filter(Path.is_dir, (folder.parent, fetched_folder())):
+            prune(cache)
         return self._open(folder, paths)
 
     def _open(self, folder: Path, paths: list[str]) -> Prepared:
@@ -105,10 +107,11 @@ class Preparation:
         )
 
     @staticmethod
-    def _same_pictures(folder: Path) -> bool:
-        """Tell whether the pictures of cached rows are still the files that they were: a row's ids depend on them."""
+    def _still_true(folder: Path) -> bool:
+        """Tell whether the pictures are still what they were: a row's ids depend on them, a missing one may have come."""
         stats = read_json(folder / _PICTURES) or {}
-        return bool(stats == _stats(stats))
+        report = DataReport.from_json(read_json(folder / _REPORT)["report"])
+        return stats == _stats(stats) and not any("image" in error.field for error in report.bad)
 
     def _fill(self, path: Path, paths: list[str], broken: list[DataError]) -> tuple[DataReport, set[str]]:
         """Write all rows into an Arrow file and return the report, and the files of all pictures.
@@ -149,7 +152,7 @@ class Preparation:
         for path in paths:
             stat = os.stat(path)
             files.append([str(Path(path).resolve()), path, stat.st_size, stat.st_mtime_ns, stat.st_ino])
-        settings = [files, self.work.format, self._settings()]
+        settings = [files, self.work.format, self.work.pictures.key, self._settings()]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:40]
 
     def _settings(self) -> list[Any]:

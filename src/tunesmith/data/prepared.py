@@ -22,7 +22,8 @@ class Prepared:
     """The rows of a run as a map-style dataset, with the account of where they came from.
 
     `chosen` are the rows of `rows` that belong to it, in its order. `loss_weights`: what the loss of each of the
-    chosen rows counts, 1 for all where it is None. A part made by `split` keeps the report of the whole.
+    chosen rows counts, 1 for all where it is None. `references`: (rows, 2), the log-probabilities that the model gave to
+    both answers of each of them before training. A part made by `split` keeps the report of the whole.
     """
 
     rows: Rows
@@ -30,6 +31,7 @@ class Prepared:
     report: DataReport
     fingerprint: str
     loss_weights: NDArray[np.float32] | None = None
+    references: NDArray[np.float32] | None = None
 
     @classmethod
     def whole(cls, rows: Rows, report: DataReport, fingerprint: str) -> Prepared:
@@ -43,6 +45,8 @@ class Prepared:
         example = self.rows.example(int(self.chosen[index]))
         if self.loss_weights is not None:
             example.weight = float(self.loss_weights[index])
+        if self.references is not None:
+            example.reference = (float(self.references[index, 0]), float(self.references[index, 1]))
         return example
 
     def __iter__(self) -> Iterator[Example]:

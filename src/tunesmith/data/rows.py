@@ -32,8 +32,8 @@ _KEPT_BATCHES = 64
 class Columns:
     """Some rows as flat arrays: row r has the tokens between the sums of `lengths` before and after it.
 
-    `line` 0 stands for none. `prompt` is a hash of what stands before a row's last answer: equal prompts have equal
-    hashes. `pictures`: those of a row as JSON, empty where there are none. What travels from a worker process to the
+    `line` 0 stands for none. `prompt` is a hash of what stands before a row's last answer (of two answers, the first):
+    equal prompts have equal hashes. `pictures`: those of a row as JSON, empty where there are none. What travels from a worker process to the
     one that writes.
     """
 
@@ -47,6 +47,8 @@ class Columns:
     prompt: NDArray[np.uint64]
     record: NDArray[np.int64]
     line: NDArray[np.int64]
+    second: NDArray[np.int32]
+    liked: NDArray[np.int32]
     pictures: tuple[str, ...]
 
     @classmethod
@@ -64,14 +66,19 @@ class Columns:
             "prompt": [],
             "record": [origin.record for origin in origins],
             "line": [origin.line or 0 for origin in origins],
+            "second": [example.second for example in examples],
+            "liked": [int(example.liked) for example in examples],
         }
         kinds = {"prompt": np.uint64, "record": np.int64, "line": np.int64}
         arrays: dict[str, Any] = {name: np.array(value, kinds.get(name, np.int32)) for name, value in values.items()}
         arrays["input_ids"] = _flat([example.input_ids for example in examples])
         arrays["labels"] = _flat([example.labels for example in examples])
-        arrays["prompt"] = _prompts(arrays["input_ids"], arrays["labels"], arrays["lengths"])
+        first = _flat([_first_labels(example) for example in examples])
+        arrays["prompt"] = _prompts(arrays["input_ids"], first, arrays["lengths"])
         for row, example in enumerate(examples):  # the slots of two pictures are the same tokens
             for picture in example.pictures:
+                if example.second and picture.slots[0][0] >= example.second:
+                    break
                 digest = hashlib.blake2b(picture.path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
                 arrays["prompt"][row] ^= np.uint64(int.from_bytes(digest, "little"))
         return cls(**arrays, pictures=tuple(_as_json(example.pictures) for example in examples))
@@ -91,6 +98,8 @@ class Columns:
             self.stops[stops].tolist(),
             int(self.cut_labels[row]),
             pictures=_from_json(self.pictures[row]),
+            second=int(self.second[row]),
+            liked=bool(self.liked[row]),
         )
 
     @cached_property
@@ -139,6 +148,12 @@ class Columns:
 
 
 _OTHERS = ("input_ids", "labels", "stops", "lengths", "stop_counts", "pictures")
+
+
+def _first_labels(example: Example) -> list[int]:
+    """Return the labels of the first answer alone."""
+    end = example.second or len(example.labels)
+    return example.labels[:end] + [IGNORE] * (len(example.labels) - end)
 
 
 def _as_json(pictures: Sequence[Picture]) -> str:
@@ -245,6 +260,8 @@ class Rows:
             arrays["stops"][stops].tolist(),
             int(arrays["cut_labels"][at]),
             pictures=_from_json(self._reader.get_batch(number).column("pictures")[at].as_py()),
+            second=int(arrays["second"][at]),
+            liked=bool(arrays["liked"][at]),
         )
 
     def file_numbers(self) -> NDArray[np.int32]:
@@ -258,5 +275,7 @@ class Rows:
         ids, labels, stops = (batch.column(name) for name in ("input_ids", "labels", "stops"))
         arrays = {"starts": ids.offsets, "stop_starts": stops.offsets}
         arrays |= {"input_ids": ids.values, "labels": labels.values, "stops": stops.values}
-        arrays |= {name: batch.column(name) for name in ("file", "record", "line", "cut", "cut_labels")}
+        arrays |= {
+            name: batch.column(name) for name in ("file", "record", "line", "cut", "cut_labels", "second", "liked")
+        }
         return {name: array.to_numpy(zero_copy_only=True) for name, array in arrays.items()}

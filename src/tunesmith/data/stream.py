@@ -29,7 +29,8 @@ class StreamOptions:
 
     `window`: how many rows are held and shuffled together. `budget`: pack rows into this many tokens (None: no
     packing). `skip_bad`: leave bad records out and name them in the report, instead of stopping. `loss_weights`: what
-    the loss of a file's rows counts (1 where it is not named). `rank` of `world` processes take every `world`-th batch.
+    the loss of a file's rows counts (1 where it is not named). `rank` of `world` processes take every `world`-th batch;
+    an optimiser step has `step_batches` batches, over all of them.
     """
 
     batch_size: int
@@ -42,6 +43,7 @@ class StreamOptions:
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     rank: int = 0
     world: int = 1
+    step_batches: int = 1
 
 
 class StreamRows(IterableDataset[Example | Pack]):
@@ -89,7 +91,7 @@ class StreamRows(IterableDataset[Example | Pack]):
             epoch += 1
 
     def _ordered(self, held: _Held, number: int) -> tuple[Iterator[Example | Pack], _Held]:
-        """Return the rows of window `number` in their order, and those that fill no batch, for the next window."""
+        """Return the rows of window `number` in their order, and those that fill no step, for the next window."""
         options, rest = self.options, _Held()
         lengths = held.lengths
         packs = pack(lengths, options.budget, options.seed + number) if options.budget is not None else None
@@ -98,11 +100,12 @@ class StreamRows(IterableDataset[Example | Pack]):
             options.batch_size,
             options.seed,
             options.group_by_length and packs is None,
+            options.step_batches,
         )
         order.set_epoch(number)
         indexes = order.indexes()
-        kept = len(indexes) - len(indexes) % (options.batch_size * options.world)
-        if kept == 0:  # too few rows for a batch: read on
+        kept = len(indexes) - len(indexes) % order.step_rows
+        if kept == 0:  # too few rows for a step: read on
             return iter(()), held
 
         def members(index: int) -> list[int]:

@@ -1,18 +1,52 @@
-"""A model's own Jinja chat template, compiled in a sandbox as transformers does it."""
+"""Jinja chat templates: a model's own or a chosen one, compiled in a sandbox as transformers does it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import jinja2
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from ..errors import DataError, ModelError
+from .. import lookup
+from ..errors import ConfigError, DataError, ModelError
 from .types import Message
+
+SHIPPED = Path(__file__).parent / "templates"
+"""The templates that can be chosen by name: `<name>.jinja`."""
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the shipped templates, sorted."""
+    return sorted(file.stem for file in SHIPPED.glob("*.jinja"))
+
+
+def read_template(name_or_path: str) -> str:
+    """Return the text of a shipped template, by its name, or of a `.jinja` file, by its path.
+
+    Raises:
+        ConfigError: there is no such template or file; the message offers the nearest name and lists all.
+    """
+    known = shipped_names()
+    file = SHIPPED / f"{name_or_path}.jinja" if name_or_path in known else Path(name_or_path).expanduser()
+    if name_or_path not in known and file.suffix != ".jinja":
+        raise ConfigError(
+            f"chat_template: there is no template '{name_or_path}'{lookup.nearest(name_or_path, known) or '.'} "
+            f"Known: {', '.join(known)}; or give the path of a .jinja file."
+        )
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigError(
+            f"chat_template: '{file}' cannot be read: {reason}. Give the path of a .jinja file."
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"chat_template: '{file}' is not UTF-8 text. Save it as UTF-8.") from None
 
 
 class Template:
@@ -64,15 +98,19 @@ class Template:
         except DataError:
             return False
 
-    def stop_tokens(self, specials: Sequence[str]) -> tuple[str, ...]:
-        """Return the special tokens that the template puts behind an answer."""
+    def ending(self, specials: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return what the template puts behind an answer: (special tokens, texts), one of the two or neither.
+
+        A text is what an answer is over at where no special token stands: ChatML's mark in a vocabulary without it.
+        """
         content = "an answer"
         try:
             text = self.render([Message("user", "a question"), Message("assistant", content)], generation_prompt=False)
         except DataError:
-            return ()
-        rest = text[text.rfind(content) + len(content) :].lstrip() if content in text else ""
-        return tuple(token for token in specials if rest.startswith(token))[:1]
+            return (), ()
+        rest = text[text.rfind(content) + len(content) :].strip() if content in text else ""
+        tokens = tuple(token for token in specials if rest.startswith(token))[:1]
+        return tokens, (rest,) if rest and not tokens else ()
 
 
 def _turn(message: Message) -> dict[str, Any]:

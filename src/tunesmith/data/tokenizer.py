@@ -17,6 +17,8 @@ from ..errors import ModelError
 from . import sentencepiece
 
 SPACE = sentencepiece.SPACE
+CHAT_TEMPLATE = "chat_template.jinja"
+"""The file beside a tokenizer that holds its chat template; it goes before tokenizer_config.json."""
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
@@ -25,13 +27,15 @@ class TextTokenizer:
     """A tokenizer as data needs it: no special token is added to a text unless the caller asks for it.
 
     `backend` is the `tokenizers.Tokenizer`; `special` maps bos_token, eos_token, unk_token and pad_token to their
-    text where the folder names them; `chat_template` is the folder's Jinja template, if it has one.
+    text where the folder names them; `chat_template` is the folder's Jinja template, if it has one. `add_bos`: a plain
+    text begins with the begin token.
     """
 
     backend: Tokenizer
     special: dict[str, str] = field(default_factory=dict)
     chat_template: str | None = None
     source: str = "tokenizer"
+    add_bos: bool = True
 
     @classmethod
     def load(cls, folder: str | Path) -> TextTokenizer:
@@ -64,7 +68,8 @@ class TextTokenizer:
         if not settings:  # a bare tokenizer file: the names that sentencepiece itself uses
             named = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
             special = {role: token for role, token in named.items() if backend.token_to_id(token) is not None}
-        return cls(backend, special, _chat_template(folder, settings), str(folder))
+        add_bos = settings.get("add_bos_token") is not False
+        return cls(backend, special, _chat_template(folder, settings), str(folder), add_bos)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text that stands alone, without any special token added."""
@@ -97,7 +102,7 @@ class TextTokenizer:
             backend.add_tokens([token for _, token in added])
             assert all(backend.token_to_id(token.content) == number for number, token in added)
             backend.encode_special_tokens = True  # as they stand, and not as tokens
-            self._plain[keep] = TextTokenizer(backend, self.special, self.chat_template, self.source)
+            self._plain[keep] = TextTokenizer(backend, self.special, self.chat_template, self.source, self.add_bos)
         return self._plain[keep]
 
     def encode_cut(self, text: str, cuts: list[int]) -> list[list[int]]:
@@ -210,7 +215,11 @@ class TextTokenizer:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over everything that decides about ids and templates."""
-        parts = [self.backend.to_str(), json.dumps(self.special, sort_keys=True), self.chat_template or ""]
+        parts = [
+            self.backend.to_str(),
+            json.dumps([self.special, self.add_bos], sort_keys=True),
+            self.chat_template or "",
+        ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -243,8 +252,8 @@ def _token_text(token: Any) -> str | None:
 
 
 def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
-    if (folder / "chat_template.jinja").is_file():
-        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    if (folder / CHAT_TEMPLATE).is_file():
+        return (folder / CHAT_TEMPLATE).read_text(encoding="utf-8")
     template = settings.get("chat_template")
     if isinstance(template, list):  # several named templates: the one called "default"
         named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}

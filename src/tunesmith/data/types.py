@@ -47,11 +47,14 @@ class ImageRef:
     """A picture of a conversation: the text in a message that stands for it, and its file.
 
     `mark` occurs exactly once in the contents of the conversation; `path` is absolute, or relative to where the
-    program runs, no longer to the data file.
+    program runs, no longer to the data file. `written`: what the record says, in its field `field`; both are empty
+    where there is no record.
     """
 
     mark: str
     path: str
+    written: str = field(default="", compare=False)
+    field: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,12 @@ class Example:
     """What the loss of each label is multiplied by."""
     pictures: tuple[Picture, ...] = ()
     """In the order in which they stand in the row."""
+    second: int = 0
+    """Where the second of two answers begins, with its prompt: ids and labels hold two rows (`preferences.py`). 0: one row."""
+    liked: bool = True
+    """Whether the (first) answer is a good one."""
+    reference: tuple[float, float] | None = None
+    """The log-probabilities that the model gave to both answers before training."""
 
     @property
     def label_count(self) -> int:
@@ -122,6 +131,8 @@ class Batch(TypedDict, total=False):
     `attention_mask`: 0 = padding; otherwise the number of the segment that a token belongs to, counted from 1 in each
     row. Rows of one example hold 0 and 1. `position_ids`: only where rows are packs; begin again at 0 in each segment
     (0 on padding). `weights`: float32, what the loss of each label is multiplied by; only where one is not 1.
+    Of P examples with two answers, each half is a row, or a segment, of its own, the second behind the first:
+    `reference_logps`: float32 (P, 2), where they are known; `liked`: bool (P,).
     `pixel_values`: a list of float32 (3, h, w), every slice of every picture in order; `image_bound`: int64 (n, 3), for
     each of them its row and the stretch of its slots there. Only where there are pictures.
     """
@@ -131,5 +142,7 @@ class Batch(TypedDict, total=False):
     labels: torch.Tensor
     position_ids: torch.Tensor
     weights: torch.Tensor
+    reference_logps: torch.Tensor
+    liked: torch.Tensor
     pixel_values: list[torch.Tensor]
     image_bound: torch.Tensor

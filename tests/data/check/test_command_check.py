@@ -102,6 +102,19 @@ def test_tokens_are_those_of_training(
     assert content["model"] == {"name": str(tiny_model_folder), "max_length": 64, "positions": 512}
 
 
+def test_tokens_are_those_of_a_chosen_template(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, "a.jsonl", [task(number) for number in range(30)])
+    for name in ("minicpm", "chatml"):
+        status, content = checked(capsys, path, "--model", str(tiny_model_folder), "--chat-template", name)
+        tokenizer, chat = load_chat(tiny_model_folder, name)
+        report = prepare([path], chat, tokenizer, RenderOptions()).report
+        assert status == 0 and content["tokens_per_epoch"] == report.tokens
+    assert cli.main(["data", "check", path, "--chat-template", "chatml"]) == 2
+    assert "needs --model" in capsys.readouterr().err
+
+
 def test_what_training_refuses_is_bad(
     tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,3 +158,25 @@ def test_it_starts_without_torch_and_transformers(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"
     assert json.loads(done.stdout)["kept"] == 1
+
+
+def test_pictures_of_other_folders_and_the_web(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("data", "pictures"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pictures" / "a.ppm").write_bytes(b"P6 1 1 255\n\0\0\0")
+    turns = [{"role": "user", "content": "<image>?"}, {"role": "assistant", "content": "!"}]
+    outside, web = ({"messages": turns, "images": [path]} for path in ("../pictures/a.ppm", "http://127.0.0.1:9/a.png"))
+    path = write(tmp_path / "data", "a.jsonl", [outside, web])
+    root = ("--picture-root", str(tmp_path / "pictures"))
+
+    def reasons(*arguments: str) -> list[str]:
+        _, content = checked(capsys, path, *arguments)
+        return [bad["reason"] for bad in content["files"][0]["bad"]]
+
+    first, second = reasons()
+    assert "lies outside the folders" in first and "not fetched" in second
+    assert reasons(*root) == [second]
+    (tried,) = reasons(*root, "--fetch-pictures", "--model", "nano-minicpmv")
+    assert "cannot be fetched" in tried
+    assert cli.main(["data", "check", path, "--picture-root", str(tmp_path / "nowhere")]) == 2
+    assert "--picture-root: '" in capsys.readouterr().err

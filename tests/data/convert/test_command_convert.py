@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,36 @@ def test_bad_records(data: str, capsys: pytest.CaptureFixture[str]) -> None:
     err = capsys.readouterr().err
     assert "Left out:" in err and "field 'output'" in err and "2 records of the format alpaca, 1 left out" in err
     assert "out.jsonl: 1 record written" in err
+
+
+def test_single_quotes(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a b.json").write_text("[\n{'instruction': 'it\\'s [a]', 'output': 'b'},\n]")
+    assert main(["data", "convert", "a b.json", "--to", "messages", "--output", "NEW.jsonl"]) == 2
+    command = capsys.readouterr().err.rpartition(": tunesmith ")[2]
+    assert command == "data convert 'a b.json' --python --to messages --output NEW.jsonl\n"
+    assert main(shlex.split(command)) == 0
+    assert json.loads(Path("NEW.jsonl").read_text())["messages"][0]["content"] == "it's [a]"
+
+
+def test_pictures_elsewhere(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("talks").resolve()
+    (folder / "pictures").mkdir(parents=True)
+    (folder / "pictures" / "a.png").touch()
+    turns = [{"role": "user", "content": "<image>?"}, {"role": "assistant", "content": "!"}]
+    records = [{"messages": turns, "images": [path]} for path in ("pictures/a.png", "https://example.org/a.png")]
+    (folder / "x.json").write_text(json.dumps(records))
+    arguments = ["data", "convert", "--to", "messages", "--output", "out.jsonl"]
+    assert main([*arguments, "talks/x.json"]) == 0
+    assert f"outside the new files' folder; to use them: data.picture_roots=[{folder}]" not in capsys.readouterr().err
+    images = [json.loads(line)["images"] for line in Path("out.jsonl").read_text().splitlines()]
+    assert images == [["talks/pictures/a.png"], ["https://example.org/a.png"]]
+    arguments[-1] = "new/out.jsonl"
+    assert main([*arguments, "talks/x.json"]) == 0
+    assert f"outside the new files' folder; to use them: data.picture_roots=[{folder}]" in capsys.readouterr().err
+    arguments[-1] = "again.jsonl"
+    assert main([*arguments, "new/out.jsonl"]) == 2
+    assert "lies outside the folders" in capsys.readouterr().err
+    assert main([*arguments, "new/out.jsonl", "--picture-root", "talks"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Pictures: found beside the data file, and each with a mark of its own."""
+"""Pictures: named as the record writes them, and each with a mark of its own."""
 
 from __future__ import annotations
 
@@ -7,42 +7,41 @@ from typing import Any
 
 import pytest
 
-from tunesmith.data.formats._images import find_file, listed, numbered
+from tunesmith.data.formats._images import listed, numbered, refer
 from tunesmith.data.types import ImageRef, Message, Origin
 from tunesmith.errors import RecordError
 
 
 @pytest.fixture
 def origin(tmp_path: Path) -> Origin:
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "a.jpg").touch()
     return Origin(str(tmp_path / "x.json"), 0)
 
 
-def test_paths_begin_at_the_data_file(origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = str(tmp_path / "pictures" / "a.jpg")
-    assert find_file("pictures/a.jpg", "image", origin) == find_file(whole, "image", origin) == whole
-    monkeypatch.chdir(tmp_path)
-    assert find_file("pictures/a.jpg", "image", Origin("x.json", 0)) == "pictures/a.jpg"
+def test_paths_begin_at_the_data_file(origin: Origin, tmp_path: Path) -> None:
+    ref = refer("<image>", "pictures/a.jpg", "image", origin)
+    assert ref == ImageRef("<image>", str(tmp_path / "pictures" / "a.jpg"))
+    assert (ref.written, ref.field) == ("pictures/a.jpg", "image")
+    assert refer("<image>", ref.path, "image", origin).path == ref.path
+    assert refer("<image>", "pictures/a.jpg", "image", Origin("x.json", 0)).path == "pictures/a.jpg"
+    for address in ("https://example.org/a.jpg", "HTTP://example.org//a.jpg"):
+        assert refer("<image>", address, "image", origin).path == address
 
 
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("b.jpg", "b.jpg' does not exist. Paths are relative to the folder of the data file"),
-        ("pictures", "pictures' is a folder"),
-        ("a\0b", "does not exist"),
-        ("x" * 5000, "does not exist"),
-        ("https://example.org/a.jpg", "is an address; pictures are read from files"),
         ("data:image/png;base64," + "A" * 1000, "A...' is an address"),
+        ("file:///etc/passwd", "is an address; pictures are read from files"),
+        ("FTP://example.org/a.jpg", "is an address; pictures are read from files"),
         ("", "it is empty: no picture is named"),
         (None, "it is null, not a text"),
         ({"bytes": "x"}, "it is an object, not a text"),
     ],
+    ids=lambda value: str(value)[:12],
 )
-def test_missing_files_are_named(origin: Origin, path: Any, words: str) -> None:
+def test_what_is_no_path_is_named(origin: Origin, path: Any, words: str) -> None:
     with pytest.raises(RecordError) as caught:
-        find_file(path, "image", origin)
+        refer("<image>", path, "image", origin)
     assert words in str(caught.value) and caught.value.field == "image"
 
 

@@ -188,7 +188,7 @@ def test_the_mark_is_a_word_where_no_pictures_are_named() -> None:
         ({"messages": [ASK, turn("system"), ANSWER]}, "messages[1].role", "inside the conversation"),
         ({"messages": [turn("system"), turn("system"), ASK, ANSWER]}, "messages[1].role", "inside the conversation"),
         ({"messages": [ASK, ANSWER], "images": ["a.jpg"]}, "images", "'<image>' stands 0 times"),
-        ({"messages": [turn("user", "<image>"), ANSWER], "images": ["no.jpg"]}, "images[0]", "'no.jpg' does not exist"),
+        ({"messages": [turn("user", "<image>"), ANSWER], "images": ["s3://no.jpg"]}, "images[0]", "is an address"),
         ({"messages": [ASK, ANSWER], "images": {"a": 1}}, "images", "it is an object, not a list"),
         ({"messages": [ASK, ANSWER], "tools": "[...]"}, "tools", "it is not valid JSON"),
         ({"messages": [ASK, ANSWER], "videos": ["a.mp4"]}, "videos", "it holds videos"),

@@ -60,8 +60,6 @@ def test_other_shapes(origin: Origin) -> None:
 @pytest.mark.parametrize(
     ("record", "field", "words"),
     [
-        (talk("c.jpg", "a", "b"), "image", "/c.jpg' does not exist"),
-        (talk({"<image_00>": "c.jpg"}, "<image_00>", "b"), "image.<image_00>", "/c.jpg' does not exist"),
         (talk({"<image_00>": None}, "<image_00>", "b"), "image.<image_00>", "it is null"),
         (talk("a.jpg", "<image><image>", "b"), "conversations[0]", "stands in it 2 times"),
         (talk("a.jpg", "<image>", "b", "<image>", "c"), "conversations[2]", "outside the first question"),

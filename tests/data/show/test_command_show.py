@@ -46,6 +46,15 @@ def test_json_is_the_published_layout(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "你好！有什么可以帮你？" in rows[0]["text"]
 
 
+def test_a_chosen_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved(tmp_path / "a.json", [record()])
+    assert show(path, "--json", "--chat-template", "human-assistant") == 0
+    (row,), _ = lines(capsys)
+    assert row["text"] == "Human:\n你好\nAssistant:\n好</s>"
+    assert show(path, "--chat-template", "humans") == 2
+    assert "There is no template" not in capsys.readouterr().out
+
+
 def test_json_of_bad_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = saved(tmp_path / "a.json", [record(), {"messages": []}, record()])
     assert show(path, "--json") == 1
@@ -132,3 +141,18 @@ def test_it_starts_without_torch(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code, "data", "show", path, "--model", str(FOLDER), "--html", str(tmp_path / "p")]
     assert subprocess.run(command, check=False, capture_output=True, text=True).returncode == 0
+
+
+def test_pictures_of_other_folders_and_the_web(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("data", "pictures"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pictures" / "a.ppm").write_bytes(b"P6 1 1 255\n\0\0\0")
+    turns = [{"role": "user", "content": "<image>?"}, {"role": "assistant", "content": "!"}]
+    records = [{"messages": turns, "images": [path]} for path in ("../pictures/a.ppm", "http://127.0.0.1:9/a.png")]
+    command = ["data", "show", saved(tmp_path / "data" / "a.json", records), "--model", "nano-minicpmv", "--json"]
+    assert main(command) == 1
+    first, second = (row["error"] for row in lines(capsys)[0])
+    assert "lies outside the folders" in first["reason"] and "not fetched" in second["reason"]
+    assert main([*command, "--picture-root", str(tmp_path / "pictures"), "--fetch-pictures"]) == 1
+    first, second = lines(capsys)[0]
+    assert first["input_ids"] and "cannot be fetched" in second["error"]["reason"]

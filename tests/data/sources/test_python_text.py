@@ -24,7 +24,7 @@ def test_lists_and_lines(text: str, tmp_path: Path) -> None:
     wanted = {"prompt": "你好 'x'", "completion": "it's", "more": [1, None, True]}
     assert [record for record, _ in found] == [wanted, wanted]
     assert [origin.record for _, origin in found] == [0, 1] and found[0][1].line == 1
-    with pytest.raises(DataError, match="tunesmith data convert --python"):
+    with pytest.raises(DataError, match=r"pseudo.json --python --to messages --output NEW\.jsonl"):
         list(read_records(write(tmp_path, text)))
 
 

@@ -21,6 +21,7 @@ from .. import sources
 from ..chat import RenderOptions
 from ..chats import load_chat
 from ..flow import Work, survey
+from ..picture_files import Addresses, PictureFiles
 from .account import Account
 from .as_json import as_json
 from .diagnosis import Diagnosis, Model
@@ -49,12 +50,25 @@ class Options:
     ] = None
 
     format: Annotated[str | None, typer.Option(metavar="NAME", help="The files' format, if not found out.")] = None
+    chat_template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --model: a shipped template or a .jinja file.")
+    ] = None
+    picture_root: Annotated[
+        list[str] | None, typer.Option(metavar="DIR", help="Pictures may lie here too; may be repeated.")
+    ] = None
+    fetch_pictures: Annotated[bool, typer.Option("--fetch-pictures", help="Fetch pictures of the web.")] = False
     processes: Annotated[int | None, typer.Option(metavar="N", help="Default: one for each core.")] = None
 
     @property
     def limit(self) -> int:
         """What rows are judged by."""
         return MAX_LENGTH if self.max_length is None else self.max_length
+
+    @property
+    def pictures(self) -> PictureFiles:
+        """Which pictures may be read."""
+        addresses: Addresses = "fetch" if self.fetch_pictures else "refuse"
+        return PictureFiles.of(self.picture_root or (), addresses, "--picture-root")
 
 
 def _check(options: Options) -> None:
@@ -93,13 +107,15 @@ def _expanded(files: Sequence[str]) -> list[str]:
 def _prepared(options: Options) -> tuple[Model | None, Work]:
     """Return the model, if one is named, and what is to be done with each block."""
     if options.model is None:
-        return None, Work(format=options.format, probe=Probe())
+        if options.chat_template is not None:
+            raise ConfigError("--chat-template needs --model: without a tokenizer nothing is written in a template.")
+        return None, Work(format=options.format, probe=Probe(), pictures=options.pictures)
     folder = locate(options.model)
-    tokenizer, chat = load_chat(folder)
+    tokenizer, chat = load_chat(folder, options.chat_template)
     model = Model(options.model, options.limit, _positions(folder))
     # Rows are rendered whole: what another max_length would cut can only be told from what is there.
     probe = Probe.of(chat, tokenizer, options.limit)
-    return model, Work(chat, tokenizer, RenderOptions(), options.format, probe, keep=False)
+    return model, Work(chat, tokenizer, RenderOptions(), options.format, probe, keep=False, pictures=options.pictures)
 
 
 def _positions(folder: Path) -> int | None:

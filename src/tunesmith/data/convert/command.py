@@ -11,6 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ...errors import ConfigError
 from ...options import expand
+from ..picture_files import PictureFiles
 from .run import Job, run
 from .split import read_shares
 
@@ -29,6 +30,9 @@ class Options:
     seed: Annotated[int, typer.Option(help="Draws which record goes into which part.")] = 42
     on_bad: Annotated[str, typer.Option(metavar="stop|skip", help="What to do about records that are bad.")] = "stop"
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False
+    picture_root: Annotated[
+        list[str] | None, typer.Option(metavar="DIR", help="Pictures may lie here too; may be repeated.")
+    ] = None
     python: Annotated[bool, typer.Option("--python", help="The files have single quotes, as Python prints.")] = False
 
 
@@ -57,6 +61,7 @@ def _convert(options: Options) -> None:
                 skip_bad=options.on_bad == "skip",
                 overwrite=options.overwrite,
                 python=options.python,
+                pictures=PictureFiles.of(options.picture_root or (), "keep", "--picture-root", opened=False),
                 progress=lambda count: progress.update(task, description=f"{count:,} records"),
             )
         )
@@ -68,6 +73,10 @@ def _convert(options: Options) -> None:
         notes.print(line, markup=False, soft_wrap=True)
     for path, count in account.written.items():
         notes.print(f"{path}: {_records(count)} written", markup=False, soft_wrap=True)
+    if account.roots:
+        roots = ", ".join(sorted(account.roots))
+        line = f"Their pictures lie outside the new files' folder; to use them: data.picture_roots=[{roots}]"
+        notes.print(line, markup=False, soft_wrap=True)
 
 
 def _records(count: int) -> str:

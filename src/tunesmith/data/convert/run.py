@@ -16,6 +16,7 @@ from typing import IO
 from ... import lookup
 from ...errors import ConfigError, DataError, MachineError, RecordError
 from .. import formats, sources
+from ..picture_files import PictureFiles
 from ..types import Conversation
 from .outputs import Outputs, plan
 from .shapes import SHAPES
@@ -30,7 +31,8 @@ _EVERY = 500
 class Job:
     """What is to be converted, to what; `shares` None: one file. `progress` is told how many records are done.
 
-    `python`: the files are written as Python prints, with single quotes.
+    `python`: the files are written as Python prints, with single quotes. `pictures`: which of those that records name
+    may be copied; addresses of the web stay as they are.
     """
 
     files: Sequence[str]
@@ -42,6 +44,7 @@ class Job:
     skip_bad: bool = False
     overwrite: bool = False
     python: bool = False
+    pictures: PictureFiles = PictureFiles(addresses="keep", opened=False)
     progress: Callable[[int], None] | None = None
 
 
@@ -57,11 +60,15 @@ class FileAccount:
 
 @dataclass
 class Account:
-    """What became of all records: of each file that was read, and how many each file holds that was written."""
+    """What became of all records: of each file that was read, and how many each file holds that was written.
+
+    `roots`: folders of pictures that the written files refer to, outside their own folder.
+    """
 
     read: list[FileAccount] = field(default_factory=list)
     bad: list[RecordError] = field(default_factory=list)
     written: dict[str, int] = field(default_factory=dict)
+    roots: set[str] = field(default_factory=set)
     plain: object = None
     judged: object = None
     """Where the first plain conversation and the first preference record stand."""
@@ -126,13 +133,14 @@ def _converted(
         try:
             if isinstance(record, RecordError):
                 raise record
-            conversation: Conversation = format.parse(record, origin)
+            conversation = job.pictures.find(format.parse(record, origin))
             line = json.dumps(shape(conversation, folder), ensure_ascii=False) + "\n"
         except RecordError as error:
             file.bad += 1
             if len(account.bad) < SHOWN:
                 account.bad.append(error)
             continue
+        account.roots |= job.pictures.roots_from(conversation, folder)
         yield conversation, line
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ...errors import RecordError
+from ..formats._images import WEB
 from ..types import Conversation, Message
 
 MARK = "<image>"
@@ -73,7 +74,12 @@ SHAPES: dict[str, Callable[[Conversation, str], dict[str, Any]]] = {"messages": 
 
 
 def relative(path: str, folder: str) -> str:
-    """Return the path of a picture as seen from `folder`, also where one of the two is reached through a link."""
+    """Return the path of a picture as seen from `folder`, also where one of the two is reached through a link.
+
+    An address of the web stays as it is.
+    """
+    if WEB.match(path):
+        return path
     parent, name = os.path.split(path)
     return os.path.join(os.path.relpath(os.path.realpath(parent), os.path.realpath(folder)), name).removeprefix("./")
 

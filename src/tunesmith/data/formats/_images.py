@@ -1,11 +1,10 @@
-"""Pictures of a conversation: where their files are, and which mark in the texts stands for which.
+"""Pictures of a conversation: what a record calls them, and which mark in the texts stands for which.
 
-Files are looked for in the folder of the data file. They are not opened here.
+Whether their files are there, and whether they may be read, is asked later (`data/picture_files.py`).
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,25 +17,24 @@ from ._fields import filled, kind
 
 MARK = "<image>"
 NUMBERED = re.compile(r"<image_\d+>")
+WEB = re.compile(r"https?:", re.IGNORECASE)
+"""How an address of the web begins."""
 
 
-def find_file(path: Any, field: str, origin: Origin) -> str:
-    """Return where a picture lies; a relative path begins at the data file's folder.
+def refer(mark: str, path: Any, field: str, origin: Origin) -> ImageRef:
+    """Return what stands for a picture; a relative path begins at the data file's folder.
+
+    An address of the web stays as it is.
 
     Raises:
-        RecordError: no such file; the message holds the path that was looked for.
+        RecordError: no path, or an address of another kind.
     """
     name = filled(path, field, origin, "no picture is named")
-    if re.match(r"(https?|data|s3|oss|file):", name):
+    if re.match(r"(data|s3|oss|file|ftp):", name, re.IGNORECASE):
         shown = name if len(name) <= 80 else f"{name[:77]}..."
         reason = f"'{shown}' is an address; pictures are read from files."
         raise RecordError(origin, field, reason, "Save the picture as a file, and write its path.")
-    found = str(Path(origin.file).parent / name)
-    if not os.path.isfile(found):
-        state = "is a folder" if os.path.isdir(found) else "does not exist"
-        mend = "Paths are relative to the folder of the data file. Mend the path, or remove the record."
-        raise RecordError(origin, field, f"the picture '{found}' {state}.", mend)
-    return found
+    return ImageRef(mark, name if WEB.match(name) else str(Path(origin.file).parent / name), name, field)
 
 
 def listed(value: Any, origin: Origin) -> list[tuple[str, Any]]:
@@ -60,7 +58,7 @@ def numbered(
     `pictures` are (field, path) in the order of their marks; `places` name the messages.
 
     Raises:
-        RecordError: there are more marks than pictures or fewer, one stands in an answer, or a file is missing.
+        RecordError: there are more marks than pictures or fewer, or one stands in an answer.
     """
     marks = sum(message.content.count(MARK) for message in messages)
     if marks != len(pictures):
@@ -80,7 +78,7 @@ def numbered(
         text = first
         for part in rest:
             field, path = pictures[len(refs)]
-            refs.append(ImageRef(f"<image_{len(refs):02d}>", find_file(path, field, origin)))
+            refs.append(refer(f"<image_{len(refs):02d}>", path, field, origin))
             text += refs[-1].mark + part
         changed.append(replace(message, content=text) if rest else message)
     return tuple(changed), tuple(refs)

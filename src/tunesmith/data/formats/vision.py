@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import RecordError
-from ..types import Conversation, ImageRef, Origin
+from ..types import Conversation, Origin
 from ._fields import empty, has, is_preference, kind, present, refuse_misspelt, refuse_unread
-from ._images import MARK, NUMBERED, find_file
+from ._images import MARK, NUMBERED, refer
 from ._turns import FROM_VALUE, Draft, Style
 
 FIELDS = ("conversations", "image", "system", "tools")
@@ -71,7 +71,7 @@ def _one(conversation: Conversation, path: Any, field: str, places: list[str]) -
             raise RecordError(origin, places[number], reason, f'Write {{"{found[0]}": "the path"}} into \'image\'.')
     if MARK not in messages[first].content:
         messages[first] = replace(messages[first], content=f"{MARK}\n{messages[first].content}")
-    return replace(conversation, messages=tuple(messages), images=(ImageRef(MARK, find_file(path, field, origin)),))
+    return replace(conversation, messages=tuple(messages), images=(refer(MARK, path, field, origin),))
 
 
 def _several(conversation: Conversation, image: dict[str, Any], places: list[str]) -> Conversation:
@@ -96,7 +96,7 @@ def _several(conversation: Conversation, image: dict[str, Any], places: list[str
         if mark not in seen:
             reason = "its mark stands nowhere in the texts."
             raise RecordError(origin, f"image.{mark}", reason, f"Put {mark} where the picture belongs, or remove it.")
-    images = tuple(ImageRef(mark, find_file(path, f"image.{mark}", origin)) for mark, path in image.items())
+    images = tuple(refer(mark, path, f"image.{mark}", origin) for mark, path in image.items())
     return replace(conversation, images=images)
 
 

@@ -17,6 +17,7 @@ from ...options import expand
 from .. import sources
 from ..chat import RenderOptions
 from ..chats import load_chat
+from ..picture_files import Addresses, PictureFiles
 from .reading import Reading, wanted
 from .rows import Microscope, View
 from .terminal import Terminal, proof_text
@@ -47,6 +48,13 @@ class Options:
         Literal["answers", "last_answer", "all"], typer.Option(help="What is learned of a conversation.")
     ] = "answers"
     format: Annotated[str | None, typer.Option(metavar="NAME", help="Default: found out from the records.")] = None
+    chat_template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A shipped template or a .jinja file. Default: the model's own.")
+    ] = None
+    picture_root: Annotated[
+        list[str] | None, typer.Option(metavar="DIR", help="Pictures may lie here too; may be repeated.")
+    ] = None
+    fetch_pictures: Annotated[bool, typer.Option("--fetch-pictures", help="Fetch pictures of the web.")] = False
     tokens: Annotated[int | None, typer.Option(metavar="N", min=1, help="Print N tokens of a row at most.")] = None
     ids: Annotated[bool, typer.Option("--ids", help="Print a line for each token, with its id and label.")] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --html replace a file of another kind.")] = False
@@ -55,6 +63,12 @@ class Options:
     def render_options(self) -> RenderOptions:
         """How rows are made."""
         return RenderOptions(self.max_length, self.end_of_turn, self.loss_on)
+
+    @property
+    def pictures(self) -> PictureFiles:
+        """Which pictures may be read."""
+        addresses: Addresses = "fetch" if self.fetch_pictures else "refuse"
+        return PictureFiles.of(self.picture_root or (), addresses, "--picture-root")
 
 
 def _show(options: Options) -> None:
@@ -76,9 +90,9 @@ def _show(options: Options) -> None:
         from .page import check
 
         check(Path(options.html), options.file, options.overwrite)
-    tokenizer, chat = load_chat(locate(options.model))
+    tokenizer, chat = load_chat(locate(options.model), options.chat_template)
     microscope = Microscope(chat, tokenizer, options.render_options)
-    reading = Reading(options.file, microscope, which, options.format)
+    reading = Reading(options.file, microscope, which, options.format, pictures=options.pictures)
     for said in sources.note(options.file):
         _warn(f"{options.file}: {said}")
     write = _lines if options.json else _print if options.html is None else _page

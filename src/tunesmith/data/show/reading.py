@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from ... import lookup
 from ...errors import ConfigError, DataError, RecordError
 from .. import formats, sources
+from ..picture_files import PictureFiles
 from ..types import Origin
 from .rows import Microscope, View
 
@@ -36,6 +37,7 @@ class Reading:
     wanted: Wanted = Wanted()
     format: str | None = None
     more: bool = False
+    pictures: PictureFiles = field(default_factory=PictureFiles)
 
     def __iter__(self) -> Iterator[View]:
         """Yield a view of each record wanted.
@@ -92,7 +94,7 @@ class Reading:
         try:
             if isinstance(record, RecordError):
                 raise record
-            conversation = lookup.find(formats.__name__, self.format).parse(record, origin)
+            conversation = self.pictures.find(lookup.find(formats.__name__, self.format).parse(record, origin))
         except RecordError as error:
             return View(origin.record, origin, error=error)
         return self.microscope.look(conversation)

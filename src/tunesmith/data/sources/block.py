@@ -72,7 +72,8 @@ def _parsed_line(text: str, origin: Origin) -> dict[str, Any] | RecordError:
             raise json.JSONDecodeError("Extra data", text, end)
         return value
     except json.JSONDecodeError as error:
-        return RecordError(origin, values.WHOLE, f"it is not valid JSON at column {error.pos + 1}:", explain(error))
+        reason = f"it is not valid JSON at column {error.pos + 1}:"
+        return RecordError(origin, values.WHOLE, reason, explain(error, origin.file))
 
 
 @dataclass(slots=True)

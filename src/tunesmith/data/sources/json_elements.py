@@ -104,7 +104,7 @@ class Window:
         """Return the error for a fault at `at`."""
         self.ahead(at)
         line, column = self.place(at)
-        why = explain(json.JSONDecodeError(msg, self.text, at))
+        why = explain(json.JSONDecodeError(msg, self.text, at), self.source.name)
         return DataError(
             f"{self.source.name}, line {line}, column {column} (record {record}): it is not valid JSON. {why}"
         )

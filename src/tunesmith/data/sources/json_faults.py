@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 _PYTHON = re.compile(r"(True|False|None|nan|inf)\b")
 
 
-def explain(error: json.JSONDecodeError) -> str:
-    """Return what is wrong at the place of a JSON error, and the mend, in one or two sentences."""
+def explain(error: json.JSONDecodeError, file: str = "FILE") -> str:
+    """Return what is wrong at the place of a JSON error, and the mend, in one or two sentences; `file` is its name."""
     text, at = error.doc, error.pos
     here, before = text[at : at + 12].lstrip(), text[max(0, at - 100) : at].rstrip()[-1:]
     shown = " ".join(here.split())
@@ -25,8 +26,8 @@ def explain(error: json.JSONDecodeError) -> str:
         return "A byte order mark stands inside the file: two files put together? Remove it."
     if here[0] == "'":
         return (
-            "It has single quotes, as Python prints: JSON needs double ones. Write it with json.dumps, or let "
-            "'tunesmith data convert --python' make JSON of it."
+            "It has single quotes, as Python prints: JSON needs double ones. Write it with json.dumps, or make JSON of "
+            f"it with: tunesmith data convert {shlex.quote(file)} --python --to messages --output NEW.jsonl"
         )
     if word := _PYTHON.match(here):
         return f"'{word[0]}' is Python's spelling, not JSON's. Write it with json.dumps."
