@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.tokenizer import TextTokenizer
 from ..data.types import Conversation, ImageRef, Message
 from ..errors import ConfigError, ModelError, UserError
-from ..generate.decode import Voice
 from ..generate.pictures import attach, marks
 from ..generate.sampling import Sampling
-from ..locate import locate
-from ..models.load import fast_tokenizer, load
+from .published import Published
 
 if TYPE_CHECKING:
     from ..models.load import Loaded
@@ -33,24 +28,10 @@ SAMPLED: dict[str, Any] = {
 }
 SEARCHED: dict[str, Any] = {"num_beams": 3, "repetition_penalty": 1.2}
 """The published settings of `chat`, with `sampling` and without; the penalty counts the answer's own tokens."""
-WITHOUT_EFFECT = {
-    "trust_remote_code",
-    "low_cpu_mem_usage",
-    "local_files_only",
-    "use_safetensors",
-    "use_fast",
-    "attn_implementation",
-    "revision",
-}
-"""What `from_pretrained` may be told although nothing depends on it here."""
-_SAME_MODEL = {"to", "cuda", "cpu", "half", "float", "bfloat16", "eval", "train", "requires_grad_"}
 
 
-class MiniCPMV:
-    """A loaded MiniCPM-V 2.0 that answers as the published class does; all else is asked of the model itself.
-
-    `model` is that model (with its adapter, if any), and `loaded` the whole of what was loaded.
-    """
+class MiniCPMV(Published):
+    """A loaded MiniCPM-V 2.0 that answers as the published class does; all else is asked of the model itself."""
 
     def __init__(self, loaded: Loaded) -> None:
         """Wrap what `tunesmith.load` has returned.
@@ -58,60 +39,12 @@ class MiniCPMV:
         Raises:
             ModelError: a model that cannot be shown pictures.
         """
-        self.loaded = loaded
-        self.model: Any = loaded.model
-        self._voice = Voice(loaded)
+        super().__init__(loaded)
         if not self._voice.sees:
             raise ModelError(
                 f"This is a model of type '{self.model.config.model_type}', which reads text only; this class is that "
                 "of MiniCPM-V. Talk to it through tunesmith.Session."
             )
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name_or_path: str | Path,
-        *,
-        torch_dtype: Any = None,
-        dtype: Any = None,
-        device_map: Any = None,
-        **others: Any,
-    ) -> MiniCPMV:
-        """Load a model folder, an adapter or a run, as `tunesmith.load` does: without remote code, in eval mode.
-
-        `torch_dtype` or its newer name `dtype`: None and "auto" = as stored, or float32 where the device has no fast
-        form of it. `device_map`: None and "auto" = the GPU if there is one. `trust_remote_code` is read and never
-        obeyed.
-
-        Raises:
-            ModelError: as `tunesmith.load`, or a model that cannot be shown pictures.
-            ConfigError: an argument that is not known here.
-        """
-        if unknown := sorted(set(others) - WITHOUT_EFFECT):
-            raise ConfigError(f"from_pretrained does not know '{unknown[0]}'. Known: dtype, torch_dtype, device_map.")
-        kind, device = dtype if dtype is not None else torch_dtype, device_map
-        if isinstance(device, Mapping):
-            if len(set(device.values())) != 1:
-                raise ConfigError("device_map: the model is not split here. Name one device, for example 'cuda'.")
-            device = next(iter(device.values()))
-        device = f"cuda:{device}" if isinstance(device, int) else device
-        return cls(
-            load(name_or_path, dtype=None if kind == "auto" else kind, device=None if device == "auto" else device)
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("model", "loaded", "_voice"):  # not there yet: a copy is being made
-            raise AttributeError(name)
-        found = getattr(self.model, name)
-        if name not in _SAME_MODEL:
-            return found
-
-        @wraps(found)
-        def call(*args: Any, **kwargs: Any) -> MiniCPMV:
-            found(*args, **kwargs)
-            return self
-
-        return call
 
     def chat(
         self,
@@ -149,21 +82,6 @@ class MiniCPMV:
         self._voice.answer([prompt], [writer], wanted)
         answer = writer.text.strip()
         return answer, [*turns, {"role": "assistant", "content": answer}], chosen
-
-
-class AutoTokenizer:
-    """Stands for transformers' class of this name in the published examples."""
-
-    @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, **others: Any) -> Any:
-        """Return the tokenizer of a folder as transformers' own class, with the ids that training and chat use.
-
-        Raises:
-            ModelError: there is no such folder, or no tokenizer in it. ConfigError: an argument that is not known here.
-        """
-        if unknown := sorted(set(others) - WITHOUT_EFFECT):
-            raise ConfigError(f"from_pretrained does not know '{unknown[0]}': a tokenizer is read as it is stored.")
-        return fast_tokenizer(TextTokenizer.load(locate(name_or_path)))
 
 
 def read_messages(msgs: Any) -> list[dict[str, str]]:
