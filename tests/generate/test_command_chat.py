@@ -15,7 +15,7 @@ from transformers.utils import logging
 from tunesmith import cli
 from tunesmith.generate.sampling import Sampling
 from tunesmith.generate.session import Session
-from tunesmith.models.load import Loaded
+from tunesmith.models.load import Loaded, load
 
 GREEDY = Sampling(greedy=True, max_new_tokens=8)
 OPTIONS = ["--greedy", "--max-new-tokens", "8", "--device", "cpu"]
@@ -37,6 +37,18 @@ def test_one_answer_goes_to_stdout_alone(
     shown = capsys.readouterr()
     assert shown.out == Session(tiny_loaded, system="Be kind.", sampling=GREEDY).ask("你好") + "\n"
     assert shown.err == "(cut after 8 tokens)\n"
+
+
+def test_a_chosen_template_is_said_on_stderr_alone(
+    tiny_model_folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = Session(load(tiny_model_folder, device="cpu", chat_template="chatml"), sampling=GREEDY)
+    caplog.clear()
+    assert cli.main(["chat", str(tiny_model_folder), "--prompt", "你好", "--chat-template", "chatml", *OPTIONS]) == 0
+    assert capsys.readouterr().out == chosen.ask("你好") + "\n"
+    assert [message.partition(" has ")[2] for message in caplog.messages] == [
+        "a chat template of its own; 'chatml' is used instead."
+    ]
 
 
 def test_json_describes_one_answer(

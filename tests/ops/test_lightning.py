@@ -159,6 +159,19 @@ def test_low_precision_is_summed_in_float32() -> None:
     assert (output - exact).abs().max() <= 1e-5 * exact.abs().max()
 
 
+def test_autocast_changes_nothing() -> None:
+    """Training in mixed precision must not round what is summed over thousands of tokens."""
+    parts = [torch.randn(1, 2, 40, 8, requires_grad=True) for _ in range(3)]
+    decay, found = Decay(decay_rates(2, 1, 2), block=16), []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            output, state = block_attention(*parts, decay)
+            step, _ = recurrent_attention(*(part[:, :, 0] for part in parts), decay.rate_H, state)
+            found.append((output, state, step, *torch.autograd.grad(output.sum() + state.sum(), parts)))
+    for one, other in zip(*found, strict=True):
+        assert other.dtype == torch.float32 and torch.equal(one, other)
+
+
 def test_memory_grows_linearly() -> None:
     """What is kept for backward is the inputs alone, whatever the length: no scores, no states."""
     sizes = []

@@ -37,6 +37,9 @@ class Options:
     top_p: Annotated[float | None, typer.Option(help="Default: the model's own, else 0.8.")] = None
     top_k: Annotated[int | None, typer.Option(help="0: no such limit. Default: the model's own, else 50.")] = None
     repetition_penalty: Annotated[float | None, typer.Option(help="Default: the model's own, else 1 (none).")] = None
+    chat_template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A shipped template or a .jinja file. Default: the model's own.")
+    ] = None
     max_new_tokens: Annotated[int | None, typer.Option(help="Tokens of an answer. Default: at most 1024.")] = None
     seed: Annotated[int | None, typer.Option(help="Draw the same answer to the same conversation.")] = None
 
@@ -88,12 +91,19 @@ def _load(options: Options, sampling: Sampling) -> tuple[Session, str]:
     from transformers.utils import logging
 
     from ..models.load import load
+    from ..models.quantise import count
     from .session import Session
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    loaded = load(options.run_or_model, adapter=options.adapter, dtype=options.dtype, device=options.device)
-    size = sum(parameter.numel() for parameter in loaded.model.parameters())
+    loaded = load(
+        options.run_or_model,
+        adapter=options.adapter,
+        dtype=options.dtype,
+        device=options.device,
+        chat_template=options.chat_template,
+    )
+    size = sum(count(parameter) for parameter in loaded.model.parameters())
     number = f"{size / 1e9:.2f} billion" if size >= 1e9 else f"{size / 1e6:.1f} million"
     return Session(loaded, system=options.system, sampling=sampling), f"{number} parameters on {loaded.model.device}"
 

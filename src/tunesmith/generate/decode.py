@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from ..data.slicing import Slicing
 from ..data.types import Conversation, Example
 from ..errors import UserError
 from ..models.load import Loaded, text_tokenizer
+from .kernels import use_kernel
 from .sampling import MAX_NEW_TOKENS, Sampling
 from .writer import Writer
 
@@ -50,6 +52,8 @@ class Voice:
         self._pictures = PictureLoader(Slicing.of(config)) if self.chat.sees else None
         self.stop_ids = self.chat.stop_ids(self.tokenizer)
         self.context = context_of(self.model.config)
+        if (said := use_kernel(self.model, self.model.device, self.model.dtype)) is not None:
+            logging.getLogger("tunesmith").warning("%s", said)
 
     @property
     def sees(self) -> bool:

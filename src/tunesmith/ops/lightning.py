@@ -14,6 +14,7 @@ positive, so nothing overflows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,7 +134,8 @@ def recurrent_attention(
     if real_B is not None:
         rate_BH, value = rate_BH * real_B[:, None], value.masked_fill(~real_B[:, None, None], 0)
     state = torch.exp(-rate_BH)[..., None, None] * state_BHKV + key[..., :, None] * value[..., None, :]
-    return (query[..., None, :] @ state).squeeze(-2), state
+    with _without_autocast(state):
+        return (query[..., None, :] @ state).squeeze(-2), state
 
 
 def block_attention(
@@ -158,6 +160,12 @@ def block_attention(
         query_BHTK, key_BHTK, value_BHTV, state_BHKV, decay
     )
     return output, state
+
+
+def _without_autocast(x: Tensor) -> Any:
+    """Return a context in which sums stay in float32, whatever precision training asks of matrix products."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 @dataclass(frozen=True)
@@ -210,40 +218,46 @@ class _BlockAttention(torch.autograd.Function):
         ctx.decay, tokens = decay, query.shape[2]
         decays, block = _Decays.of(decay, state.dtype, tokens), min(decay.block, tokens)
         q, k, v = (_blocks(x, block) for x in (query, key, value))
-        states = _states(state, decays, k, v)
-        output = (q @ k.transpose(-1, -2)).mul_(decays.inside) @ v
-        output += (q * decays.since) @ states[:, :, :-1]
+        with _without_autocast(query):
+            states = _states(state, decays, k, v)
+            output = (q @ k.transpose(-1, -2)).mul_(decays.inside) @ v
+            output += (q * decays.since) @ states[:, :, :-1]
         return output.flatten(2, 3)[:, :, -tokens:], states[:, :, -1].clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, output_grad: Tensor, state_grad: Tensor) -> Any:
         """Return the gradients of query, key, value and the first state."""
-        query, key, value, state = ctx.saved_tensors
-        tokens, block = query.shape[2], min(ctx.decay.block, query.shape[2])
-        decays = _Decays.of(ctx.decay, state.dtype, tokens)
-        q, k, v, o = (_blocks(x, block) for x in (query, key, value, output_grad))
-        states = _states(state, decays, k, v)[:, :, :-1]
-        # The gradient of each block's last state: what the block behind it asks of its first one.
-        asked = (q * decays.since).transpose(-1, -2) @ o
-        grads = torch.empty_like(asked)
-        running = state_grad.to(asked.dtype)
-        for number in range(asked.shape[2] - 1, -1, -1):
-            grads[:, :, number] = running
-            running = torch.addcmul(asked[:, :, number], decays.across[:, :, number], running)
-        weights = (o @ v.transpose(-1, -2)).mul_(decays.inside)
-        q_grad = weights @ k
-        q_grad += (o @ states.transpose(-1, -2)).mul_(decays.since)
-        k_grad = weights.transpose(-1, -2) @ q
-        k_grad += (v @ grads.transpose(-1, -2)).mul_(decays.until)
-        weights = torch.matmul(q, k.transpose(-1, -2), out=weights).mul_(decays.inside)
-        v_grad = weights.transpose(-1, -2) @ o
-        v_grad += (k * decays.until) @ grads
-        found = (
-            x.flatten(2, 3)[:, :, -tokens:].to(like.dtype)
-            for x, like in ((q_grad, query), (k_grad, key), (v_grad, value))
-        )
-        return (*found, running, None)
+        with _without_autocast(output_grad):
+            return (*_gradients(ctx.saved_tensors, ctx.decay, output_grad, state_grad), None)
+
+
+def _gradients(
+    inputs: tuple[Tensor, Tensor, Tensor, Tensor], decay: Decay, output_grad: Tensor, state_grad: Tensor
+) -> tuple[Tensor, ...]:
+    """Return the gradients of query, key, value and the first state, `inputs`."""
+    *qkv, state = inputs
+    tokens = output_grad.shape[2]
+    block, decays = min(decay.block, tokens), _Decays.of(decay, state.dtype, tokens)
+    q, k, v, o = (_blocks(x, block) for x in (*qkv, output_grad))
+    states = _states(state, decays, k, v)[:, :, :-1]
+    # The gradient of each block's last state: what the block behind it asks of its first one.
+    asked = (q * decays.since).transpose(-1, -2) @ o
+    grads = torch.empty_like(asked)
+    running = state_grad.to(asked.dtype)
+    for number in range(asked.shape[2] - 1, -1, -1):
+        grads[:, :, number] = running
+        running = torch.addcmul(asked[:, :, number], decays.across[:, :, number], running)
+    weights = (o @ v.transpose(-1, -2)).mul_(decays.inside)
+    q_grad = weights @ k
+    q_grad += (o @ states.transpose(-1, -2)).mul_(decays.since)
+    k_grad = weights.transpose(-1, -2) @ q
+    k_grad += (v @ grads.transpose(-1, -2)).mul_(decays.until)
+    weights = torch.matmul(q, k.transpose(-1, -2), out=weights).mul_(decays.inside)
+    v_grad = weights.transpose(-1, -2) @ o
+    v_grad += (k * decays.until) @ grads
+    found = zip((q_grad, k_grad, v_grad), qkv, strict=True)
+    return (*(grad.flatten(2, 3)[:, :, -tokens:].to(x.dtype) for grad, x in found), running)
 
 
 def _blocks(x_BHTX: Tensor, block: int) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 IGNORE = -100
 CHUNK_BYTES = 64 * 2**20
@@ -62,6 +63,26 @@ def label_loss(
         hidden_ND, labels_N, weights_N, head, *head_parameters
     )
     return loss
+
+
+def label_logps(hidden_BTD: Tensor, labels_BT: Tensor, head: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the log-probability of each label, (N,), row by row, in float32 or finer, without holding the logits.
+
+    Which labels these are, and the shift, are as in `label_loss`. A gradient may be given to each: so the logits of a
+    chunk are computed once more in the backward pass, where that of the head's parameters needs it.
+    """
+    keep_BT = labels_BT[:, 1:] != IGNORE
+    hidden_ND, labels_N = hidden_BTD[:, :-1][keep_BT], labels_BT[:, 1:][keep_BT]
+    with torch.no_grad():
+        words = head(hidden_ND[:1]).shape[-1]
+
+    def logps(hidden: Tensor, labels: Tensor) -> Tensor:
+        return -nn.functional.cross_entropy(head(hidden), labels, reduction="none")
+
+    size = max(_FIRST_CHUNK, CHUNK_BYTES // (4 * words))
+    pieces = [slice(start, start + size) for start in range(0, max(len(labels_N), 1), size)]
+    parts = [checkpoint(logps, hidden_ND[piece], labels_N[piece], use_reentrant=False) for piece in pieces]
+    return torch.cat(parts)
 
 
 class _ChunkedLoss(torch.autograd.Function):
