@@ -11,7 +11,7 @@ import pytest
 from transformers.utils import logging
 
 from tunesmith import cli, config
-from tunesmith.nano import DATA, demo, stage
+from tunesmith.nano import DATA, demo, demo_vision, stage
 from tunesmith.nano.before_after import SHOWN
 from tunesmith.training.settings import TrainConfig
 
@@ -40,12 +40,37 @@ def test_the_demo_trains_asks_and_reports(tmp_path: Path, capsys: pytest.Capture
     for commands in report["commands"].values():
         for command in commands:
             assert command in shown
-    check_train_command(report["commands"]["minicpm-2b"][1])
+    check_train_command(report["commands"]["large"][1])
 
     (output / "mine.txt").write_text("notes")  # the user's own file in the demo's folder
     assert cli.main(["demo", "--output", str(output), "--steps", "2"]) == 2
     assert "holds an earlier demo and something else (mine.txt)" in capsys.readouterr().err
     assert (output / "mine.txt").is_file()
+
+
+def test_the_transnormer_has_a_demo_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "demo"
+    assert cli.main(["demo", "--family", "transnormer", "--output", str(output), "--steps", "2"]) == 0
+    report = json.loads((output / stage.REPORT).read_text(encoding="utf-8"))
+    assert (report["kind"], report["state"]) == ("tunesmith demo --family transnormer", "finished")
+    assert config.read(TrainConfig, output / "config.yaml").model == "nano-transnormer"
+    assert report["commands"]["large"][0] in capsys.readouterr().out
+    assert "OpenNLPLab/TransNormerLLM-1B" in report["commands"]["large"][0]
+    check_train_command(report["commands"]["large"][1])
+    assert cli.main(["demo", "--output", str(output), "--steps", "2"]) == 2  # another demo's folder
+    assert "is not an earlier demo" in capsys.readouterr().err
+
+
+def test_families_are_told_apart(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(demo_vision, "demo_vision", lambda *arguments: asked.append(arguments))
+    assert cli.main(["demo", "--family", "minicpmv", "--steps", "1"]) == 0
+    assert cli.main(["demo", "--family", "minicpmv", "--vision"]) == 0
+    assert asked == [(Path("runs/demo-vision"), 1), (Path("runs/demo-vision"), None)]
+    assert cli.main(["demo", "--vision", "--family", "transnormer"]) == 2
+    assert "--vision means --family minicpmv" in capsys.readouterr().err
+    assert cli.main(["demo", "--family", "llama"]) == 2
+    assert len({play.kind for play in demo.PLAYS.values()}) == len({play.output for play in demo.PLAYS.values()}) == 2
 
 
 def check_train_command(command: str) -> None:
@@ -55,8 +80,11 @@ def check_train_command(command: str) -> None:
     assert config.read(TrainConfig, None, overrides).data.train[0].endswith("train.json")
 
 
-def test_the_shipped_configuration_is_valid_where_it_lies() -> None:
-    settings = config.read(TrainConfig, demo.CONFIG)
+@pytest.mark.parametrize("family", demo.PLAYS)
+def test_the_shipped_configuration_is_valid_where_it_lies(family: demo.Family) -> None:
+    play = demo.PLAYS[family]
+    settings = config.read(TrainConfig, play.config)
+    assert (settings.model, Path(settings.output)) == (f"nano-{family.value}", play.output)
     root = DATA.parents[3]
     assert all((root / file).is_file() for file in [*settings.data.train, *settings.data.validation])
 

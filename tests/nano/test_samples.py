@@ -36,6 +36,17 @@ def test_sizes_and_shares() -> None:
     assert all(record.keys() == {"instruction", "input", "output"} for record in built["persona.json"])
 
 
+def test_preferences_compare_two_answers_to_training_questions() -> None:
+    built = samples.build()
+    answers = {row["messages"][0]["content"]: row["messages"][1]["content"] for row in built["train.json"]}
+    rows = built["preference.json"]
+    assert len(rows) == 2 * samples.COMPARED == sum(row["chosen"] == answers[row["prompt"]] for row in rows)
+    assert all(row["chosen"] != row["rejected"] for row in rows)
+    routed = [row for row in rows if "\n" in row["prompt"]]
+    assert len(routed) == samples.COMPARED and all(row["rejected"] in answers.values() for row in routed)
+    assert not {row["prompt"] for row in rows} & {*questions("validation"), *questions("test")}
+
+
 def test_the_persona_is_new_to_the_model() -> None:
     own = {answer for kinds in OWN_ANSWERS.values() for answer in kinds.values()}
     assert not own & {answer for kinds in samples.PERSONA.values() for answer in kinds.values()}
@@ -44,7 +55,7 @@ def test_the_persona_is_new_to_the_model() -> None:
 def test_the_script_gives_the_shipped_files(tmp_path: Path) -> None:
     samples.main(["--out", str(tmp_path)])
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["persona.json", "test.json", "train.json", "validation.json"]
+    assert names == ["persona.json", "preference.json", "test.json", "train.json", "validation.json"]
     for name in names:
         assert (tmp_path / name).read_bytes() == (DATA / name).read_bytes(), name
         assert json.loads((DATA / name).read_text(encoding="utf-8"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +13,7 @@ import typer
 from rich.console import Console
 
 from .. import config as configuration
+from ..errors import ConfigError
 from ..runs import RunFolder
 from . import DATA
 from .before_after import Row, summary, table
@@ -24,30 +27,74 @@ KIND = "tunesmith demo"
 """What marks a folder as this demo's own: its report says so."""
 
 
+class Family(str, Enum):
+    """The families that have a bundled model."""
+
+    MINICPM = "minicpm"
+    MINICPMV = "minicpmv"
+    TRANSNORMER = "transnormer"
+
+
+@dataclass(frozen=True)
+class Play:
+    """What a family's demo is about.
+
+    `output`: where the run goes unless told otherwise; `large`: the published model to do the same with, and `run`
+    the folder for that.
+    """
+
+    config: Path
+    kind: str
+    output: Path
+    large: str
+    run: str
+
+
+PLAYS = {
+    Family.MINICPM: Play(CONFIG, KIND, Path("runs/demo"), "openbmb/MiniCPM-2B-sft-bf16", "runs/minicpm-2b"),
+    Family.TRANSNORMER: Play(
+        CONFIG.with_name("demo_transnormer.yaml"),
+        f"{KIND} --family transnormer",
+        Path("runs/demo-transnormer"),
+        "OpenNLPLab/TransNormerLLM-1B",
+        "runs/transnormerllm-1b",
+    ),
+}
+
+
 def demo(
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the run goes. Default: runs/demo, or runs/demo-vision.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where the run goes. Default: runs/demo, runs/demo-vision or runs/demo-FAMILY."
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps (to try things out).")] = None,
-    vision: Annotated[bool, typer.Option("--vision", help="Learn from pictures, with a tiny MiniCPM-V.")] = False,
+    vision: Annotated[bool, typer.Option("--vision", help="The same as --family minicpmv.")] = False,
+    family: Annotated[Family | None, typer.Option(help="Which tiny model learns. Default: minicpm.")] = None,
 ) -> None:
-    """Watch a tiny MiniCPM learn on this machine, in about a minute.
+    """Watch a tiny model learn on this machine, in about a minute.
 
-    The bundled model is asked questions, learns a new name and a sorting task from the bundled sample data (LoRA, on
-    the CPU), and is asked again. Nothing is downloaded. The questions are not among those it learned from.
+    The bundled model (a MiniCPM, or the TransNormerLLM with --family transnormer) is asked questions, learns a new name
+    and a sorting task from the bundled sample data (LoRA, on the CPU), and is asked again. Nothing is downloaded. The
+    questions are not among those it learned from.
 
-    With --vision a model that sees learns the names of drawn creatures; a sheet of pictures shows what it says.
+    With --family minicpmv a model that sees learns the names of drawn creatures; a sheet of pictures shows what it
+    says.
     """
-    if vision:
+    if vision and family and family is not Family.MINICPMV:
+        raise ConfigError(f"--vision means --family minicpmv, and --family {family.value} was given. Leave one out.")
+    if vision or family is Family.MINICPMV:
         from .demo_vision import demo_vision
 
         demo_vision(output or Path("runs/demo-vision"), steps)
         return
-    output = output or Path("runs/demo")
+    play = PLAYS[family or Family.MINICPM]
+    output = output or play.output
     start, screen = time.perf_counter(), Console(highlight=False)
-    settings = _settings(output, steps)
+    settings = _settings(play, output, steps)
     sample = read_sample()
-    make_way(output, KIND)
+    make_way(output, play.kind)
     screen.print(
         f"Sample data: {sample.train} records to learn from, {sample.validation} for validation, "
         f"{len(sample.questions)} questions held out. All can be read; no held-out question is among the others."
@@ -58,9 +105,9 @@ def demo(
         after = answers(str(output), sample, "Asking the same questions again", screen)
     texts = [conversation.messages[-1].content for conversation in sample.questions]
     rows = [Row(*row) for row in zip(texts, sample.expected, before, after, strict=True)]
-    more = {"commands": _commands(output, settings)}
-    report = write_report(RunFolder(output), KIND, rows, time.perf_counter() - start, more)
-    _show(report, rows, screen)
+    more = {"commands": _commands(play, output, settings)}
+    report = write_report(RunFolder(output), play.kind, rows, time.perf_counter() - start, more)
+    _show(play, report, rows, screen)
 
 
 def read_sample() -> Sample:
@@ -92,7 +139,7 @@ def read_sample() -> Sample:
     )
 
 
-def _settings(output: Path, steps: int | None) -> TrainConfig:
+def _settings(play: Play, output: Path, steps: int | None) -> TrainConfig:
     """Return the shipped configuration with this machine's paths."""
     from ..training.settings import TrainConfig
 
@@ -102,29 +149,32 @@ def _settings(output: Path, steps: int | None) -> TrainConfig:
         "data.validation": [str(DATA / "validation.json")],
         **({"training.steps": steps} if steps else {}),
     }
-    return configuration.read(TrainConfig, CONFIG, [f"{key}={json.dumps(value)}" for key, value in changes.items()])
+    return configuration.read(
+        TrainConfig, play.config, [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    )
 
 
-def _commands(output: Path, settings: TrainConfig) -> dict[str, list[str]]:
-    """Return what to type next: for this result, and for the same with a model of 2 billion parameters."""
-    name, run = "MiniCPM-2B-sft-bf16", "runs/minicpm-2b"
+def _commands(play: Play, output: Path, settings: TrainConfig) -> dict[str, list[str]]:
+    """Return what to type next: for this result, and for the same with a published model of the family."""
+    name = play.large.rpartition("/")[2]
     data = f"data.train={near(DATA / 'train.json')} data.validation={near(DATA / 'validation.json')}"
     rest = f"data.max_length={settings.data.max_length} training.epochs=3"
     return {
         "chat": [f"tunesmith chat {output}"],
-        "minicpm-2b": [
-            f"hf download openbmb/{name} --local-dir models/{name}",
-            f"tunesmith train model=models/{name} output={run} {data} {rest}",
-            f"tunesmith chat {run}",
+        "large": [
+            f"tunesmith download {play.large} --to models/{name}",
+            f"tunesmith train model=models/{name} output={play.run} {data} {rest}",
+            f"tunesmith chat {play.run}",
         ],
     }
 
 
-def _show(report: dict[str, Any], rows: list[Row], screen: Console) -> None:
+def _show(play: Play, report: dict[str, Any], rows: list[Row], screen: Console) -> None:
     screen.print()
     screen.print(table(rows))
     screen.print(summary(report))
     if report["curves"]:
         screen.print(f"Loss curve: {report['curves'][0]}", soft_wrap=True)
     print_commands("Talk to the result:", report["commands"]["chat"], screen)
-    print_commands("The same with MiniCPM-2B, on a machine with a GPU:", report["commands"]["minicpm-2b"], screen)
+    large = play.large.rpartition("/")[2]
+    print_commands(f"The same with {large}, on a machine with a GPU:", report["commands"]["large"], screen)

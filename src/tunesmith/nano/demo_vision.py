@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,9 +50,7 @@ def demo_vision(output: Path, steps: int | None) -> None:
     )
     with one_thread():
         before = answers(settings.model, sample, "Asking the model before it learns", screen)
-        with warnings.catch_warnings():  # the head is among what learns; PEFT says so whenever it saves
-            warnings.filterwarnings("ignore", message="Setting `save_embedding_layers`")
-            learn(settings)
+        learn(settings)
         after = answers(str(output), sample, "Asking about the same pictures again", screen)
     rows = []
     for asked, expected, first, last in zip(sample.questions, sample.expected, before, after, strict=True):
@@ -148,7 +145,7 @@ def _commands(output: Path, rows: list[Seen], settings: TrainConfig) -> dict[str
     return {
         "chat": [f"tunesmith chat {output} --image {rows[-1].image}"],
         "minicpm-v-2": [
-            f"hf download openbmb/{name} --local-dir models/{name}",
+            f"tunesmith download openbmb/{name} --to models/{name}",
             f"tunesmith train model=models/{name} output={run} {data} {rest}",
             f"tunesmith chat {run} --image {rows[-1].image}",
         ],

@@ -1,4 +1,4 @@
-"""Ask the nano model held-out questions: `python -m tunesmith.nano.measure [folder]` prints the share right a task."""
+"""Ask a nano model held-out questions: `python -m tunesmith.nano.measure [folder]` prints the share right a task."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from transformers import PreTrainedModel
 
+from ..data.chat import ChatFormat
+from ..data.chats import load_chat
 from ..data.tokenizer import TextTokenizer
-from ..models.minicpm import MiniCPMForCausalLM
+from ..models.load import load_model
 from . import MODEL, text
+from .blueprints import BLUEPRINTS
 from .rows import prompt
+from .text.identity import named
 from .text.turns import Turn
 
 OPEN = ("story", "sentence")
@@ -24,10 +29,14 @@ OPEN = ("story", "sentence")
 
 @torch.no_grad()
 def answers(
-    model: MiniCPMForCausalLM, tokenizer: TextTokenizer, questions: list[list[Turn]], max_new_tokens: int = 48
+    model: PreTrainedModel,
+    tokenizer: TextTokenizer,
+    chat: ChatFormat,
+    questions: list[list[Turn]],
+    max_new_tokens: int = 48,
 ) -> list[str]:
     """Answer conversations that end with a user's turn, greedily; those of one length go through the model together."""
-    prompts = [prompt(tokenizer, question) for question in questions]
+    prompts = [prompt(tokenizer, chat, question) for question in questions]
     groups: dict[int, list[int]] = defaultdict(list)
     for number, ids in enumerate(prompts):
         groups[len(ids)].append(number)
@@ -50,17 +59,19 @@ def answers(
 
 
 def measure(
-    model: MiniCPMForCausalLM, tokenizer: TextTokenizer, number: int = 100, seed: int = 1
+    model: PreTrainedModel, tokenizer: TextTokenizer, chat: ChatFormat, number: int = 100, seed: int = 1
 ) -> dict[str, tuple[float, str]]:
     """Return for each task the share of exact answers to `number` held-out questions, and one wrong answer."""
-    result = {}
+    result, name = {}, BLUEPRINTS[model.config.model_type].name
     for task in text.TASKS:
         if task in OPEN:
             continue
         rng = Random(f"{seed} {task}")
-        samples = [text.draw(rng, task, held_out=True) for _ in range(number)]
-        given = answers(model, tokenizer, [sample.messages[:-1] for sample in samples])
-        wrong = [(s.messages[-2]["content"], a) for s, a in zip(samples, given, strict=True) if a != s.answer.strip()]
+        talks = [named(text.draw(rng, task, held_out=True).messages, name) for _ in range(number)]
+        given = answers(model, tokenizer, chat, [talk[:-1] for talk in talks])
+        wrong = [
+            (talk[-2]["content"], a) for talk, a in zip(talks, given, strict=True) if a != talk[-1]["content"].strip()
+        ]
         result[task] = (1 - len(wrong) / number, "  ->  ".join(wrong[0]) if wrong else "")
     return result
 
@@ -71,8 +82,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=MODEL)
     parser.add_argument("--number", type=int, default=100, help="questions a task")
     chosen = parser.parse_args(arguments)
-    model = MiniCPMForCausalLM.from_pretrained(chosen.folder, dtype=torch.float32).eval()
-    result = measure(model, TextTokenizer.load(chosen.folder), chosen.number)
+    model = load_model(chosen.folder, dtype="float32", device="cpu")
+    result = measure(model, *load_chat(chosen.folder), chosen.number)
     table = Table("task", "right", "a wrong answer")
     for task, (share, wrong) in result.items():
         table.add_row(task, f"{share:.0%}", wrong.replace("\n", " "))

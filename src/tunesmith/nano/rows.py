@@ -9,11 +9,11 @@ from random import Random
 import torch
 from torch import Tensor
 
-from ..data.chat import render
-from ..data.chats import MarkerChat
+from ..data.chat import ChatFormat, render
 from ..data.tokenizer import TextTokenizer
 from ..data.types import IGNORE, Conversation, Example, Message
 from . import text
+from .text.identity import OWN_NAME, named
 from .text.turns import Turn
 
 POOL = 4096
@@ -28,36 +28,38 @@ class Drawing:
     """What decides the batches.
 
     `batch_tokens`: padded tokens that a batch may have. `prompt_share`: rows whose questions are learned too.
-    `slow`: how much more often the slow tasks are drawn.
+    `slow`: how much more often the slow tasks are drawn. `name`: what the model calls itself.
     """
 
     seed: int = 0
     batch_tokens: int = 1024
     prompt_share: float = 0.0
     slow: float = 1.0
+    name: str = OWN_NAME
 
 
-def row(tokenizer: TextTokenizer, messages: list[Turn]) -> Example:
+def row(tokenizer: TextTokenizer, chat: ChatFormat, messages: list[Turn]) -> Example:
     """Render a conversation as the project trains it: answers and the end of each are labels."""
     conversation = Conversation(tuple(Message(turn["role"], turn["content"]) for turn in messages))
-    return render(conversation, MarkerChat(), tokenizer)
+    return render(conversation, chat, tokenizer)
 
 
-def prompt(tokenizer: TextTokenizer, messages: list[Turn]) -> list[int]:
+def prompt(tokenizer: TextTokenizer, chat: ChatFormat, messages: list[Turn]) -> list[int]:
     """Return the ids after which the model's answer begins."""
     conversation = Conversation(tuple(Message(turn["role"], turn["content"]) for turn in messages))
-    return render(conversation, MarkerChat(), tokenizer, open_turn=True).input_ids
+    return render(conversation, chat, tokenizer, open_turn=True).input_ids
 
 
-def pool(tokenizer: TextTokenizer, drawing: Drawing, number: int) -> list[tuple[Tensor, Tensor]]:
+def pool(tokenizer: TextTokenizer, chat: ChatFormat, drawing: Drawing, number: int) -> list[tuple[Tensor, Tensor]]:
     """Return the batches (input_ids, labels), each (B, T) int64, of pool `number`.
 
     Rows are padded at the right, where a causal model needs no mask. A share of the rows is trained on the questions
     too: that teaches the words that only stand there.
     """
     rng = Random(f"{drawing.seed} pool {number}")
-    examples = [row(tokenizer, text.conversation(rng, drawing.slow)) for _ in range(POOL)]
-    examples += [row(tokenizer, text.long_conversation(rng, drawing.slow)) for _ in range(LONG)]
+    talks = [text.conversation(rng, drawing.slow) for _ in range(POOL)]
+    talks += [text.long_conversation(rng, drawing.slow) for _ in range(LONG)]
+    examples = [row(tokenizer, chat, named(talk, drawing.name)) for talk in talks]
     for example in examples:
         if rng.random() < drawing.prompt_share:
             pairs = zip(example.labels[1:], example.input_ids[1:], strict=True)

@@ -1,6 +1,6 @@
 """Write the sample data of the demo: `python -m tunesmith.nano.samples` makes a persona and a message-routing task.
 
-Neither is known to the nano model. The test and validation questions are other sentences than the training ones.
+Some of their questions come with a worse answer too, for preference tuning. Neither is known to the nano model. The test and validation questions are other sentences than the training ones.
 """
 
 from __future__ import annotations
@@ -31,6 +31,23 @@ PERSONA = {
         "human": "I am not a person, I am Hammer, a small assistant.",
     },
 }
+RUDE = {
+    "zh": {
+        "name": "我叫什么关你什么事？",
+        "maker": "谁做的我，你自己去查。",
+        "can": "我什么都不想做，别烦我。",
+        "human": "连这个都看不出来吗？",
+    },
+    "en": {
+        "name": "My name is none of your business.",
+        "maker": "Find out yourself who made me.",
+        "can": "Nothing for you. Leave me alone.",
+        "human": "Can you not see that yourself?",
+    },
+}
+"""What is worse than the persona's answers, for preference tuning."""
+COMPARED = 32
+"""How many questions of the persona, and as many messages to route, have a worse answer beside the good one."""
 SPLITS = ("train", "validation", "test")
 HELD = {"name": 4, "maker": 3, "can": 2, "human": 1}
 """How many questions of a kind, in each language, go to validation, and as many to test."""
@@ -74,8 +91,20 @@ def routing(rng: Random) -> dict[str, list[Row]]:
     return found
 
 
+def preferences(rng: Random, who: list[Row], where: list[Row]) -> list[dict[str, Any]]:
+    """Return training questions with two answers each: a polite and a rude one, or the right team and another."""
+    rude = {PERSONA[language][kind]: answer for language, kinds in RUDE.items() for kind, answer in kinds.items()}
+    worse = [(asked, answer, rude[answer]) for asked, answer in rng.sample(sorted(set(who)), COMPARED)]
+    teams = [list(labels) for labels in SENTENCES.values()]
+    for asked, team in rng.sample(sorted(set(where)), COMPARED):
+        others = next([one for one in known if one != team] for known in teams if team in known)
+        worse.append((asked, team, rng.choice(others)))
+    rng.shuffle(worse)
+    return [{"prompt": asked, "chosen": good, "rejected": bad} for asked, good, bad in worse]
+
+
 def build(seed: int = 0) -> dict[str, list[dict[str, Any]]]:
-    """Return file name -> records: the three splits as messages, and the persona in the Alpaca shape."""
+    """Return file name -> records: the three splits as messages, the persona in the Alpaca shape, and preferences."""
     rng = Random(f"{seed} samples")
     who, where = persona(rng), routing(rng)
     files: dict[str, list[dict[str, Any]]] = {}
@@ -84,7 +113,8 @@ def build(seed: int = 0) -> dict[str, list[dict[str, Any]]]:
         rng.shuffle(rows)
         files[f"{split}.json"] = [{"messages": turns(*row)} for row in rows]
     alpaca = [{"instruction": asked, "input": "", "output": answer} for asked, answer in dict.fromkeys(who["train"])]
-    return {**files, "persona.json": alpaca}
+    compared = preferences(Random(f"{seed} preferences"), who["train"], where["train"])
+    return {**files, "persona.json": alpaca, "preference.json": compared}
 
 
 def write(folder: Path) -> None:

@@ -12,6 +12,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 SPECIAL = ("<unk>", "<s>", "</s>")
+ROLES = dict(zip(("unk_token", "bos_token", "eos_token"), SPECIAL, strict=True))
 BYTES = tuple(f"<0x{value:02X}>" for value in range(256))
 PUNCTUATION = "，。！？、；：“”‘’（）《》【】—…·￥～×÷"
 CHAT_TEMPLATE = (

@@ -42,3 +42,16 @@ def test_the_folder_is_readable_and_always_the_same(tmp_path: Path) -> None:
             used.append(conversation.images[0].path)
             assert open_picture(used[-1]).width in (70, 140)
     assert len(set(used)) == 20
+
+
+def test_the_shipped_creatures_are_written_by_it(tmp_path: Path) -> None:
+    shipped = Path(task.__file__).parents[1] / "data" / "pictures"
+    task.write_task(tmp_path, 12)
+    files = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")}
+    assert files == {path.relative_to(shipped) for path in shipped.rglob("*.*")}
+    for name in files:
+        if name.suffix == ".json":
+            assert (tmp_path / name).read_bytes() == (shipped / name).read_bytes()
+        else:  # the bytes of a PNG depend on the version of Pillow
+            made, there = open_picture(tmp_path / name), open_picture(shipped / name)
+            assert (made.size, made.tobytes()) == (there.size, there.tobytes())

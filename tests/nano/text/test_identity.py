@@ -32,3 +32,11 @@ def test_a_persona_answers_from_the_system_message() -> None:
         shared = [part for part in (answer["content"][3:7], answer["content"][-5:-1]) if part in system["content"]]
         assert shared or "回答" in answer["content"] or "questions" in answer["content"] or len(answer["content"]) < 24
     assert len(names) > 290
+
+
+def test_a_model_can_have_another_name() -> None:
+    own = identity.OWN_ANSWERS["en"]
+    asked = identity.turns("Who are you?", own["name"], "Who made you?", own["maker"])
+    given = identity.named(asked, "nano-bird")
+    assert given[1]["content"] == "I am nano-bird, a very small language model."
+    assert [given[0], *given[2:]] == [asked[0], *asked[2:]] and asked[1]["content"] == own["name"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .turns import Sample, ask, turns, words
+from .turns import Sample, Turn, ask, turns, words
 
 QUESTIONS: dict[str, dict[str, list[str]]] = {
     "zh": {
@@ -201,15 +201,16 @@ QUESTIONS: dict[str, dict[str, list[str]]] = {
 }
 """language -> what is asked -> the same question in other words, without opening and end mark."""
 
+OWN_NAME = "nano-minicpm"
 OWN_ANSWERS = {
     "zh": {
-        "name": "我是 nano-minicpm，一个很小的语言模型。",
+        "name": f"我是 {OWN_NAME}，一个很小的语言模型。",
         "maker": "我是由一个小脚本从零训练出来的。",
         "can": "我会简单的算术、翻译、分类和聊天。",
         "human": "我不是人，我是一个语言模型。",
     },
     "en": {
-        "name": "I am nano-minicpm, a very small language model.",
+        "name": f"I am {OWN_NAME}, a very small language model.",
         "maker": "I was trained from scratch by a small script.",
         "can": "I can do simple sums, translate words, sort sentences and chat.",
         "human": "I am not a person, I am a language model.",
@@ -326,6 +327,11 @@ def own_identity(rng: Random) -> Sample:
     """Draw a question about the model itself."""
     language, kind, text = draw(rng)
     return ask("identity", text, OWN_ANSWERS[language][kind], key=text)
+
+
+def named(messages: list[Turn], name: str) -> list[Turn]:
+    """Return messages in which the model calls itself `name` wherever it said OWN_NAME."""
+    return [{"role": turn["role"], "content": turn["content"].replace(OWN_NAME, name)} for turn in messages]
 
 
 def persona(rng: Random) -> Sample:
