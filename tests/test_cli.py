@@ -101,6 +101,12 @@ def test_errors_become_plain_lines_and_exit_codes(
     assert capsys.readouterr().err == wanted
 
 
+def test_an_error_says_which_rank_has_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("RANK", "3")
+    cli.complain("no such file")
+    assert capsys.readouterr().err == "error in rank 3: no such file\n"
+
+
 def test_a_fault_of_ours_shows_its_traceback_and_how_to_report_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,17 +17,29 @@ FILES = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 def test_there_are_configs() -> None:
-    names = ["minicpm-2b-full", "minicpm-2b-lora", "minicpmv-2-lora", "nano-full", "nano-lora"]
-    assert [file.stem for file in FILES] == names
+    many = ["minicpm-2b-full-4cards", "minicpm-2b-full-zero2-offload"]
+    names = [
+        "minicpm-2b-dpo",
+        *many,
+        "minicpm-2b-full",
+        "minicpm-2b-lora",
+        "minicpm-2b-qlora",
+        "minicpmv-2-lora",
+        "nano-full",
+        "nano-lora",
+    ]
+    assert [file.stem for file in FILES] == [*names, "transnormer-1b-official", "transnormer-7b-lora"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_is_valid(file: Path) -> None:
     settings = config.read(TrainConfig, file)
     assert settings.output == f"runs/{file.stem}"
-    assert settings.tuning.method == file.stem.rsplit("-", 1)[-1]
+    assert settings.tuning.method == {"official": "full", "4cards": "full", "offload": "full", "dpo": "full"}.get(
+        named := file.stem.rsplit("-", 1)[-1], named
+    )
     assert all((ROOT / path).is_file() for path in settings.data.train + settings.data.validation)
-    assert settings.model in BUNDLED or settings.model.startswith("openbmb/")
+    assert settings.model in BUNDLED or settings.model.startswith(("openbmb/", "OpenNLPLab/"))
 
 
 def test_nano_lora_is_the_demo() -> None:
@@ -42,8 +54,22 @@ def test_says_how_it_is_run(file: Path) -> None:
     assert f"tunesmith chat runs/{file.stem}\n" in text
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if file.stem.startswith("nano")], ids=lambda file: file.stem)
-def test_runs_two_steps(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+SMALL = {
+    "minicpm-2b-dpo": ["model=nano-minicpm", "data.max_length=128"],
+    "minicpm-2b-full-4cards": ["model=nano-minicpm", "distributed.processes=1", "training.device=cpu"],
+    "minicpm-2b-full-zero2-offload": ["model=nano-minicpm", "distributed.processes=1", "training.device=cpu"],
+    "minicpm-2b-qlora": ["model=nano-minicpm"],
+    "nano-full": [],
+    "nano-lora": [],
+    "transnormer-1b-official": ["model=nano-transnormer", "data.max_length=256"],
+    "transnormer-7b-lora": ["model=nano-transnormer", "data.max_length=256"],
+}
+"""What makes a configuration small enough to be run here."""
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_runs_two_steps(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)  # the paths in the file are relative to the project
-    result = train(file, [f"output={tmp_path / 'run'}", "training.steps=2", "training.verify=false"])
+    changes = [*SMALL[name], f"output={tmp_path / 'run'}", "training.steps=2", "training.verify=false"]
+    result = train(ROOT / "configs" / f"{name}.yaml", changes)
     assert (result.state, result.step) == ("finished", 2)

@@ -14,13 +14,33 @@ from pydantic_core import PydanticUndefined
 
 from tunesmith import config
 from tunesmith.cli import VERBS
-from tunesmith.training.settings import DataSettings, TrainConfig, TrainingSettings
+from tunesmith.training.objectives.dpo import Config as DpoConfig
+from tunesmith.training.objectives.kto import Config as KtoConfig
+from tunesmith.training.objectives.orpo import Config as OrpoConfig
+from tunesmith.training.objectives.sft import Config as SftConfig
+from tunesmith.training.settings import DataSettings, DistributedSettings, TrainConfig, TrainingSettings
+from tunesmith.tuning.full import Config as FullConfig
 from tunesmith.tuning.lora import Config as LoraConfig
+from tunesmith.tuning.qlora import Config as QloraConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-PAIRS = ["README.md", "docs/guide.md", "docs/data.md", "docs/configuration.md"]
-SECTIONS = {"": TrainConfig, "data.": DataSettings, "tuning.": LoraConfig, "training.": TrainingSettings}
+PAIRS = [
+    "README.md",
+    "docs/guide.md",
+    "docs/data.md",
+    "docs/configuration.md",
+    "docs/distributed.md",
+    "docs/migrating.md",
+]
+SECTIONS = {
+    "": TrainConfig,
+    "data.": DataSettings,
+    "tuning.": LoraConfig,
+    "objective.": SftConfig,
+    "training.": TrainingSettings,
+    "distributed.": DistributedSettings,
+}
 
 
 def names(pages: list[Path]) -> list[str]:
@@ -40,8 +60,11 @@ def schema_rows() -> dict[str, tuple[str, set[str]]]:
     """Return key -> (default as in YAML, other names) of every setting."""
     rows = {}
     for prefix, section in SECTIONS.items():
-        for name, field in section.model_fields.items():
-            if section is TrainConfig and name in {"data", "tuning", "training"}:
+        more = {**FullConfig.model_fields, **QloraConfig.model_fields} if prefix == "tuning." else {}
+        if prefix == "objective.":
+            more = {**DpoConfig.model_fields, **KtoConfig.model_fields, **OrpoConfig.model_fields}
+        for name, field in {**more, **section.model_fields}.items():
+            if section is TrainConfig and name in {"data", "tuning", "objective", "training", "distributed"}:
                 continue
             default = "" if field.default is PydanticUndefined else config.dump(_One(value=field.default))
             default = default.removeprefix("value:").strip()

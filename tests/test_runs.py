@@ -23,6 +23,15 @@ def test_json_is_old_or_new_never_half(tmp_path: Path) -> None:
     assert runs.read_json(tmp_path / "missing.json") is None
 
 
+@pytest.mark.parametrize(("folder_mode", "mode"), [(0o755, 0o644), (0o750, 0o640), (0o700, 0o600)])
+def test_who_may_read_a_folder_may_read_its_files(folder_mode: int, mode: int, tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    file.touch(mode=0o600)
+    tmp_path.chmod(folder_mode)
+    runs.share(file)
+    assert stat.S_IMODE(file.stat().st_mode) == mode
+
+
 def test_metrics_rewind_and_forgive_a_cut_line(tmp_path: Path) -> None:
     run = runs.RunFolder(tmp_path)
     assert run.metric_lines() == []
@@ -48,6 +57,22 @@ def test_status_and_environment(tmp_path: Path) -> None:
     run.write_environment()
     versions = json.loads((run.path / "environment.json").read_text())["versions"]
     assert versions["torch"] and versions["transformers"]
+
+
+def test_a_process_that_does_not_keep_the_folder_writes_nothing(tmp_path: Path) -> None:
+    run, seen = runs.open_run(tmp_path / "run"), runs.RunFolder(tmp_path / "run", writes=False)
+    run.set_status("running", step=3)
+    run.add_metrics({"step": 1})
+    before = {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
+    seen.set_status("failed")
+    seen.write_environment()
+    seen.add_metrics({"step": 2})
+    seen.rewind_metrics(0)
+    with run.locked(), seen.locked():
+        pass
+    assert seen.status == {"state": "running", "step": 3} and seen.metric_lines() == [{"step": 1}]
+    (run.path / ".lock").unlink()
+    assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == before
 
 
 def test_folders_that_are_refused(tmp_path: Path) -> None:

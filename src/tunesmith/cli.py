@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import os
 import sys
 import traceback
@@ -44,12 +45,14 @@ VERBS = {
         any_option=True,
     ),
     "chat": Verb("generate.command:chat", "Talk to a run or to a model folder."),
+    "eval": Verb("eval.command:eval_", "Measure a run or a model on your records, beside other models."),
+    "export": Verb("export.command:export", "Write a run for other programs, and read it back to compare."),
     "download": Verb("download.command:download", "Fetch a model from Hugging Face or ModelScope, and verify it."),
     "data check": Verb("data.check.command:check", "Examine data files: every bad record named, figures, advice."),
     "data show": Verb("data.show.command:show", "See what the model sees of a record, and what it learns from it."),
     "data convert": Verb("data.convert.command:convert", "Write records in another format, and split them."),
 }
-PLANNED = ("eval", "plan", "export", "serve", "studio", "doctor", "bench")
+PLANNED = ("plan", "serve", "studio", "doctor", "bench")
 ABOUT = "Fine-tune small on-device language models, natively, and talk to the result."
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 _TYPER: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": "rich"}
@@ -58,9 +61,13 @@ _TYPER: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": F
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command of the command line (default: this process's) and return its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if "LOCAL_RANK" in os.environ:  # DeepSpeed's launcher says it in front of the command too
+        arguments = [argument for argument in arguments if not argument.startswith("--local_rank=")]
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a character that the terminal cannot show must not end the program
             stream.reconfigure(errors="backslashreplace")
+    for name in ("bitsandbytes", "DeepSpeed"):  # they speak at every start, of what is no concern of the user
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         status = _run(arguments)
         sys.stdout.flush()

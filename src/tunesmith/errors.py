@@ -12,6 +12,7 @@
     │   ├── AdapterError           an adapter folder, or an adapter for another base
     │   └── MachineError           a missing library, no disk space, no such device
     └── RunError                   exit code 1: the run itself went wrong
+        ├── PeerLostError          another rank has ended, so this one cannot go on
         ├── NonFiniteError         a loss or gradient that is not a number
         ├── SelfTestError          the fast path and the plain path disagree
         ├── CheckpointError        no checkpoint that can be trusted
@@ -88,6 +89,10 @@ class MachineError(UserError):
 
 class RunError(TunesmithError):
     """A run that cannot go on."""
+
+
+class PeerLostError(RunError):
+    """Another rank of the run has ended; what it says is the cause."""
 
 
 class NonFiniteError(RunError):

@@ -35,6 +35,11 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def share(file: Path) -> None:
+    """Let those read a file who may read its folder, as the umask has made it: safetensors writes for its owner alone."""
+    file.chmod(file.parent.stat().st_mode & 0o666)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[str]]:
     """Give a text file to write; only when all is written and synced does it get the name `path`."""
@@ -84,9 +89,14 @@ def check_space(folder: Path, needed: int, what: str) -> None:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run. Holds config.yaml, status.json, metrics.jsonl, checkpoints/ and the result."""
+    """The folder of one run. Holds config.yaml, status.json, metrics.jsonl, checkpoints/ and the result.
+
+    `writes`: whether this process keeps it. Of a run in several processes one does; in the others its methods that
+    write do nothing.
+    """
 
     path: Path
+    writes: bool = True
 
     @property
     def checkpoints(self) -> Path:
@@ -105,10 +115,13 @@ class RunFolder:
 
     def set_status(self, state: str, **details: Any) -> None:
         """Write status.json: `state` is running, interrupted, failed or finished; the details go beside it."""
-        write_json(self.path / STATUS, {"state": state, **details})
+        if self.writes:
+            write_json(self.path / STATUS, {"state": state, **details})
 
-    def write_environment(self) -> None:
-        """Write versions and machine to environment.json."""
+    def write_environment(self, ranks: int = 1) -> None:
+        """Write versions, machine and the number of processes to environment.json."""
+        if not self.writes:
+            return
         versions = {}
         for package in PACKAGES:
             try:
@@ -116,7 +129,13 @@ class RunFolder:
             except metadata.PackageNotFoundError:
                 versions[package] = "not installed"
         machine = {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
-        write_json(self.path / ENVIRONMENT, {"versions": versions, "machine": machine})
+        write_json(self.path / ENVIRONMENT, {"versions": versions, "machine": machine, "ranks": ranks})
+
+    def add_metrics(self, line: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl."""
+        if self.writes:
+            with self.metrics.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
 
     def metric_lines(self) -> list[dict[str, Any]]:
         """Return all lines of metrics.jsonl; a last line that a kill has cut is left out."""
@@ -131,6 +150,8 @@ class RunFolder:
 
     def rewind_metrics(self, step: int) -> None:
         """Keep the metrics up to `step`: what came after it will be computed again."""
+        if not self.writes:
+            return
         kept = [line for line in self.metric_lines() if line["step"] <= step]
         with replacing(self.metrics) as stream:
             stream.writelines(json.dumps(line) + "\n" for line in kept)
@@ -142,6 +163,9 @@ class RunFolder:
         Raises:
             ConfigError: another process holds it.
         """
+        if not self.writes:
+            yield
+            return
         with (self.path / ".lock").open("w") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tunesmith.data.collate import collate
 from tunesmith.data.order import EpochOrder
-from tunesmith.data.pack import PackedRows, Packs, pack
+from tunesmith.data.pack import PackedRows, Packs, pack, pack_alike
 from tunesmith.data.types import Example, Pack
 from tunesmith.errors import DataError
 
@@ -88,3 +88,16 @@ def test_packed_rows_as_a_dataset() -> None:
     assert sorted(order) == [0, 1, 2]
     batch = collate([data[index] for index in order], 0)
     assert batch["input_ids"].shape == (3, 6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 4)), min_size=1, max_size=60), st.integers(30, 64))
+def test_packs_of_rows_that_begin_alike(rows: list[tuple[int, int]], budget: int) -> None:
+    lengths, kinds = (np.array(part) for part in zip(*rows, strict=True))
+    packs = pack_alike(lengths, budget, kinds[:, None].astype(np.uint64), 3)
+    assert sorted(packs.indexes.tolist()) == list(range(len(rows))) and (packs.lengths <= budget).all()
+    assert [int(lengths[group].sum()) for group in groups(packs)] == packs.lengths.tolist()
+    order = kinds[packs.indexes]  # each kind in one stretch
+    assert int((order[1:] != order[:-1]).sum()) == len(set(kinds.tolist())) - 1
+    with pytest.raises(DataError, match="only rows of 1 to 5 tokens can be packed"):
+        pack_alike(np.array([3, 6]), 5, np.zeros((2, 1), np.uint64))

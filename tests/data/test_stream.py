@@ -196,3 +196,16 @@ def test_fewer_rows_than_a_batch_are_read_again(tmp_path: Path) -> None:
     file = write(tmp_path / "a.jsonl", 3)
     found = [keys(item)[0][1] for item in islice(StreamRows([file], WORK, options(batch_size=8)), 24)]
     assert Counter(found) == {0: 8, 1: 8, 2: 8}
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_a_step_has_the_same_rows_on_one_rank_and_on_two(files: list[str], group: bool) -> None:
+    def steps(rank: int, world: int) -> list[list[Key]]:
+        made = options(
+            batch_size=4 // world, rank=rank, world=world, step_batches=world, window=12, group_by_length=group
+        )
+        taken = [keys(item)[0] for item in islice(StreamRows(files, WORK, made), 40 // world)]
+        return [taken[start : start + 4 // world] for start in range(0, len(taken), 4 // world)]
+
+    both = [sorted(first + second) for first, second in zip(steps(0, 2), steps(1, 2), strict=True)]
+    assert both == [sorted(step) for step in steps(0, 1)] and len(both) == 10

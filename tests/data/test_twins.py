@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tunesmith.cli import main
 from tunesmith.data import flow
@@ -75,7 +76,7 @@ def said(talk: Conversation) -> list[str]:
 
 
 def put(folder: Path, name: str, data: bytes | str) -> Path:
-    (folder / twins.PICTURE).write_bytes(b"a picture is not opened here")
+    Image.new("RGB", (8, 6), "red").save(folder / twins.PICTURE)
     path = folder / name
     path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8"))
     return path

@@ -61,6 +61,24 @@ def test_tokenizer_gives_the_ids_of_training(base: Path) -> None:
     assert tokenizer.apply_chat_template(turns, tokenize=False) == "<用户>你好<AI>"
 
 
+def test_a_chosen_template_holds_for_data_and_transformers_alike(base: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tokenizer = load(base, chat_template="human-assistant").tokenizer
+    assert "has a chat template of its own; 'human-assistant' is used instead" in caplog.text
+    text = tokenizer.apply_chat_template([{"role": "user", "content": "你好"}], tokenize=False)
+    assert text == "Human:\n你好\nAssistant:\n"
+    assert text_tokenizer(tokenizer).chat_template == tokenizer.chat_template
+    with pytest.raises(ConfigError, match="no template 'humans'"):
+        load(base, chat_template="humans")
+
+
+def test_a_model_type_with_a_usual_template_has_it_in_transformers_too(base: Path) -> None:
+    settings = json.loads((base / "tokenizer_config.json").read_text())
+    settings.pop("chat_template")
+    (base / "tokenizer_config.json").write_text(json.dumps(settings))
+    turns = [{"role": "user", "content": "你好"}]
+    assert load(base).tokenizer.apply_chat_template(turns, tokenize=False) == "<用户>你好<AI>"
+
+
 def test_no_tokenizer(base: Path) -> None:
     (base / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match="no tokenizer"):

@@ -164,6 +164,8 @@ def test_published_pair_is_written_as_it_was_read(seeing_folder: Path, published
         assert before.keys() == after.keys()
         assert all(torch.equal(before[key], after[key]) for key in before)
     assert not (tmp_path / "again" / FILE).exists()
+    folder_mode = (tmp_path / "again").stat().st_mode
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "again").iterdir()} == {folder_mode & 0o666}
 
 
 def test_our_adapter_in_the_published_layout(

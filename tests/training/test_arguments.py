@@ -10,6 +10,7 @@ import torch
 from tunesmith.errors import ConfigError, MachineError
 from tunesmith.training import arguments
 from tunesmith.training.settings import TrainConfig
+from tunesmith.tuning import full
 
 
 def config(**training: object) -> TrainConfig:
@@ -46,6 +47,9 @@ def test_a_gpu_that_is_not_there() -> None:
 )
 def test_steps(settings: dict, rows: int, expected: tuple[int, int]) -> None:
     assert arguments.step_counts(config(**settings), rows) == expected
+    if settings["batch_size"] % 2 == 0:  # over two ranks of half the size
+        halved = {**settings, "batch_size": settings["batch_size"] // 2}
+        assert arguments.step_counts(config(**halved), rows, world=2) == expected
 
 
 @pytest.mark.parametrize(
@@ -84,3 +88,14 @@ def test_loggers() -> None:
         arguments.reporters(config(report_to="x"))
     with pytest.raises(MachineError, match="pip install swanlab"):
         arguments.reporters(config(report_to="swanlab"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_activations_have_nowhere_to_go_on_a_cpu() -> None:
+    with pytest.raises(MachineError, match=r"activation_offload.*on the CPU.*leave it out"):
+        arguments.choose_device(config(activation_offload=True))
+
+
+def test_bfloat16_weights_are_computed_in_bfloat16() -> None:
+    settings = config().model_copy(update={"tuning": full.Config(master_weights="kahan")})
+    assert arguments.choose_precision(settings, torch.device("cpu")).compute == torch.bfloat16

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tunesmith.runs import RunFolder
 from tunesmith.training.callbacks import Flow, Metrics, Progress, Screen, StopSignal, peak_memory
+from tunesmith.training.distributed.ranks import Ranks
 
 LOG = {"loss": 1.25, "learning_rate": 2e-4, "grad_norm": 0.5, "epoch": 0.5}
 
@@ -47,7 +48,7 @@ def test_flow_stops_at_the_boundary_of_a_step() -> None:
 @pytest.fixture
 def metrics(tmp_path: Path) -> Metrics:
     """Metrics of a trainer that has seen tokens."""
-    trainer: Any = Facts(tokens_seen=1000)
+    trainer: Any = Facts(tokens_seen=1000, ranks=Ranks())
     return Metrics(RunFolder(tmp_path), trainer, Progress())
 
 
@@ -86,3 +87,11 @@ def test_screen(terminal: bool, metrics: Metrics) -> None:
         assert text in shown
     assert ("step 10/10" in shown) != terminal
     assert "…" not in shown  # nothing is cut at 80 columns
+
+
+def test_screen_shows_how_answers_are_told_apart(metrics: Metrics) -> None:
+    """In one line of 80 columns."""
+    metrics.last = {"loss": 0.5472, "learning_rate": 9.5e-4, "tokens_per_second": 12345.0, "peak_memory": 2**34}
+    metrics.last |= {"reward_margin": -0.704, "eval_loss": 0.4926, "eval_reward_accuracy": 0.75}
+    shown = Screen(Console(), metrics)._facts()
+    assert "margin -0.70" in shown and shown.endswith("eval 0.4926 75%") and len(shown) <= 80

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -51,7 +52,22 @@ def test_written_checkpoint_is_good(tmp_path: Path) -> None:
     folder = make(tmp_path, 3)
     assert folder.name == "checkpoint-3" and checkpoint.faults(folder) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-3"]
-    assert (folder / "weights.bin").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_files_are_for_whom_the_umask_says(umask: int, mode: int, tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "inner").mkdir()
+        for name in ("weights.bin", "inner/state.json"):
+            (folder / name).touch(mode=0o600)  # as safetensors does
+
+    before = os.umask(umask)
+    try:
+        folder = checkpoint.write(tmp_path, "result", fill)
+    finally:
+        os.umask(before)
+    found = {path.name: path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
+    assert found == dict.fromkeys(("weights.bin", "state.json", "manifest.json"), mode)
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())

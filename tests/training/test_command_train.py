@@ -64,3 +64,11 @@ def test_mistakes_are_told(arguments: list[str], wanted: str, capsys: pytest.Cap
 def test_a_file_with_an_equals_sign_in_its_name_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "lr=1.yaml").write_text(GOOD)
     assert cli.main(["train", str(tmp_path / "lr=1.yaml"), "--check"]) == 0
+
+
+def test_the_rank_that_deepspeed_adds_is_no_mistake(
+    good: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["--local_rank=1", "train", good, "--check"]) == 2
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert cli.main(["--local_rank=1", "train", good, "--check"]) == 0

@@ -26,3 +26,9 @@ def test_what_the_family_keeps_fixed_does_not_learn(seeing_folder: Path, tmp_pat
     assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["resampler.pos_embed"]
     full.save(model, tmp_path)
     assert "resampler.pos_embed" in stored_tensors(tmp_path)
+
+
+def test_weights_in_bfloat16_alone(tiny_model_folder: Path) -> None:
+    loaded = load(tiny_model_folder, dtype=torch.float32, device="cpu")
+    model = full.apply(loaded.model, loaded.family, full.Config(master_weights="stochastic"))
+    assert all(p.requires_grad and p.dtype == torch.bfloat16 for p in model.parameters())

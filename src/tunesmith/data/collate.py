@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import DataError, PictureError
 from .preferences import halves
+from .prefixes import tree_of
 from .slicing import Slicing
 from .types import IGNORE, Batch, Example, Pack
 
@@ -58,14 +59,16 @@ class PictureLoader:
         return [torch.from_numpy(normalise(one)) for one in slices(open_picture(path), self.slicing)]
 
 
-def collate(items: Sequence[Example | Pack], pad_id: int, loader: PictureLoader | None = None) -> Batch:
+def collate(
+    items: Sequence[Example | Pack], pad_id: int, loader: PictureLoader | None = None, share: bool = False
+) -> Batch:
     """Return the rows as (B, T) tensors; T is the length of the longest row.
 
     Padding is `pad_id` with mask 0 and no label. The first position of an example has no label either: nothing stands
     before it from which it could be predicted. With packs among the items the mask numbers the segments of a row, and
     `position_ids` begin again with each; on padding they are 0, so that it makes no sequence look longer than it is.
     Pictures are opened by `loader`. Of an example with two answers each half becomes a row, or a segment of a pack, the
-    second right behind the first.
+    second right behind the first. `share`: what rows share at their beginning gets one place (`Batch.places`).
     """
     import torch
 
@@ -78,6 +81,7 @@ def collate(items: Sequence[Example | Pack], pad_id: int, loader: PictureLoader 
     positions_BT = torch.zeros(shape, dtype=torch.int64)
     weights_BT = torch.zeros(shape)
     pixels: list[Tensor] = []
+    opened: dict[str, list[Tensor]] = {}
     stretches: list[tuple[int, int, int]] = []
     for number, row in enumerate(rows):
         start = 0
@@ -90,10 +94,11 @@ def collate(items: Sequence[Example | Pack], pad_id: int, loader: PictureLoader 
             labels_BT[number, start] = IGNORE
             positions_BT[place] = torch.arange(end - start)
             weights_BT[place] = example.weight
-            if example.pictures and loader is not None:
-                opened, slots = loader.load(example)
-                pixels += opened
-                stretches += [(number, start + first, start + last) for first, last in slots]
+            for picture in example.pictures if loader is not None else ():
+                if picture.path not in opened:  # the same tensors for all rows that show it: they are looked at once
+                    opened[picture.path] = loader.load(replace(example, pictures=(picture,)))[0]
+                pixels += opened[picture.path]
+                stretches += [(number, start + first, start + last) for first, last in picture.slots]
             start = end
     batch = Batch(input_ids=ids_BT, attention_mask=mask_BT, labels=labels_BT)
     if any(isinstance(item, Pack) for item in items):
@@ -105,9 +110,25 @@ def collate(items: Sequence[Example | Pack], pad_id: int, loader: PictureLoader 
         known = [example.reference for example in examples if example.reference is not None]
         if len(known) == len(examples):
             batch["reference_logps"] = torch.tensor(known, dtype=torch.float32)
+    if share:
+        _share(batch, rows)
     if pixels:
         batch["pixel_values"], batch["image_bound"] = pixels, torch.tensor(stretches)
     return batch
+
+
+def _share(batch: Batch, rows: Sequence[Sequence[Example]]) -> None:
+    """Add the forest of these rows to their batch, unless it is one run: then nothing would be saved."""
+    import torch
+
+    tree = tree_of([example for row in rows for example in row])
+    if len(tree.runs) == 1:
+        return
+    places, batch["tree"] = iter(tree.places), tree.runs
+    batch["places"] = torch.zeros_like(batch["input_ids"])
+    for number, row in enumerate(rows):
+        joined = torch.cat([torch.from_numpy(next(places)) for _ in row])
+        batch["places"][number, : len(joined)] = joined
 
 
 def _rows(item: Example | Pack) -> list[tuple[Example, ...]]:
@@ -121,16 +142,17 @@ def _rows(item: Example | Pack) -> list[tuple[Example, ...]]:
 class Collator:
     """`collate` with its padding token and what opens pictures: what a DataLoader calls, in worker processes too.
 
-    `pairs`: whether every example has two answers.
+    `pairs`: whether every example has two answers. `share`: whether tokens that rows share are computed once.
     """
 
     pad_id: int
     loader: PictureLoader | None = None
     pairs: bool = False
+    share: bool = False
 
     def __call__(self, items: Sequence[Example | Pack]) -> Batch:
         """Return the items as one batch; of no items, a batch without labels, for a rank that has no row left."""
         nothing = Example([self.pad_id] * 2, [IGNORE] * 2)
         if self.pairs:
             nothing = Example([self.pad_id] * 4, [IGNORE] * 4, second=2, reference=(0.0, 0.0))
-        return collate(items or [nothing], self.pad_id, self.loader)
+        return collate(items or [nothing], self.pad_id, self.loader, self.share)

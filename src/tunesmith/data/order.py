@@ -20,11 +20,15 @@ def shuffled(count: int, *key: int) -> NDArray[np.int64]:
     Every number is hashed together with the key (splitmix64: Steele, Lea, Flood 2014) and the hashes are sorted.
     numpy's own generators may change their streams between versions, which would break the resuming of a run.
     """
+    hashes = _mix(np.arange(count, dtype=np.uint64) ^ np.uint64(_state(key)))
+    return np.argsort(hashes, kind="stable").astype(np.int64)
+
+
+def _state(key: tuple[int, ...]) -> int:
     state = 0
     for part in (len(key), *key):
         state = int(_mix(np.array([(state ^ part) & _MASK], dtype=np.uint64))[0])
-    hashes = _mix(np.arange(count, dtype=np.uint64) ^ np.uint64(state))
-    return np.argsort(hashes, kind="stable").astype(np.int64)
+    return state
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -34,12 +38,24 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
+def alike(rows: NDArray[np.int64], beginnings: NDArray[np.uint64], *key: int) -> NDArray[np.int64]:
+    """Return these rows with those together that begin alike, the longer the nearer; the groups in an order by `key`."""
+    levels = beginnings[rows].T
+    if not len(levels):
+        return rows
+    # The first level sorts first, which is lexsort's last key; rows that are alike in all levels keep their order.
+    return rows[np.lexsort(_mix(levels[::-1] ^ np.uint64(_state(key))))]
+
+
 class EpochOrder:
     """A sampler for torch's DataLoader: yields each index once, in the order of the current epoch.
 
     With `group_by_length` the rows of an optimiser step have similar lengths: shuffled rows are taken by `MEGA` steps,
     sorted by length, cut into steps, and the steps are shuffled. Rows that fill no step come last, drawn like any. A
     step has `step_batches` batches, over all ranks: the same rows meet in it however it is cut into batches.
+
+    With `beginnings` (rows, levels), as of `prefixes.beginnings`, rows that begin alike stand together instead: shuffled
+    rows are sorted by them, alike ones in an order drawn anew in each epoch, cut into steps, and the steps are shuffled.
     """
 
     def __init__(
@@ -49,9 +65,10 @@ class EpochOrder:
         seed: int,
         group_by_length: bool = False,
         step_batches: int = 1,
+        beginnings: NDArray[np.uint64] | None = None,
     ) -> None:
         self.lengths, self.batch_size, self.seed, self.group_by_length = lengths, batch_size, seed, group_by_length
-        self.step_rows = batch_size * step_batches
+        self.step_rows, self.beginnings = batch_size * step_batches, beginnings
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -61,12 +78,15 @@ class EpochOrder:
     def indexes(self) -> NDArray[np.int64]:
         """Return the order of the current epoch."""
         order = shuffled(len(self.lengths), self.seed, self.epoch, 0)
-        if not self.group_by_length:
+        if not self.group_by_length and self.beginnings is None:
             return order
         whole = len(order) // self.step_rows * self.step_rows
         full, rest = order[:whole], order[whole:]
-        mega = np.arange(whole) // (MEGA * self.step_rows)
-        full = full[np.lexsort((self.lengths[full], mega))]  # stable, so rows of one length stay shuffled
+        if self.beginnings is None:
+            mega = np.arange(whole) // (MEGA * self.step_rows)
+            full = full[np.lexsort((self.lengths[full], mega))]  # stable, so rows of one length stay shuffled
+        else:
+            full = alike(full, self.beginnings, self.seed, self.epoch, 2)
         steps = full.reshape(-1, self.step_rows)
         steps = steps[shuffled(len(steps), self.seed, self.epoch, 1)]
         return np.concatenate([steps.reshape(-1), rest])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .order import shuffled
+from .order import alike, shuffled
 from .types import Example, Pack
 
 
@@ -31,7 +31,7 @@ class Examples(Protocol):
 
 @dataclass(frozen=True)
 class Packs:
-    """Which rows share a pack: pack p has the rows `indexes[starts[p]:starts[p + 1]]`, the longest first.
+    """Which rows share a pack: pack p has the rows `indexes[starts[p]:starts[p + 1]]`.
 
     `lengths` are the tokens of each pack, never more than `budget`.
     """
@@ -55,18 +55,14 @@ class Packs:
 
 
 def pack(lengths: NDArray[np.int64], budget: int, seed: int = 0) -> Packs:
-    """Return packs of at most `budget` tokens that hold every row once; `lengths` are the tokens of each row.
+    """Return packs of at most `budget` tokens that hold every row once, the longest first.
 
-    Rows of one length are drawn in an order that depends on `seed`, so that other rows meet under another seed.
+    `lengths` are the tokens of each row. Rows of one length are drawn in an order that depends on `seed`, so that other rows meet under another seed.
 
     Raises:
         DataError: a row is longer than the budget, or has no token.
     """
-    lengths = np.asarray(lengths, dtype=np.int64)
-    wrong = (lengths > budget) | (lengths < 1)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DataError(f"Row {row} has {lengths[row]} tokens; only rows of 1 to {budget} tokens can be packed.")
+    lengths = _fitting(lengths, budget)
     drawn = shuffled(len(lengths), seed)
     order = drawn[np.argsort(-lengths[drawn], kind="stable")]
     room = _Room(budget)
@@ -78,6 +74,35 @@ def pack(lengths: NDArray[np.int64], budget: int, seed: int = 0) -> Packs:
     starts = np.zeros(room.count + 1, dtype=np.int64)
     np.cumsum(np.bincount(pack_of, minlength=room.count), out=starts[1:])
     return Packs(order[np.argsort(pack_of, kind="stable")], starts, tokens, budget)
+
+
+def pack_alike(lengths: NDArray[np.int64], budget: int, beginnings: NDArray[np.uint64], seed: int = 0) -> Packs:
+    """Return packs as `pack` does, of rows that begin alike: these are taken one behind the other until a pack is full.
+
+    `beginnings` as in `EpochOrder`. A pack may have room for a row that stands in another one.
+
+    Raises:
+        DataError: as `pack`.
+    """
+    lengths = _fitting(lengths, budget)
+    order = alike(shuffled(len(lengths), seed), beginnings, seed)
+    starts, filled = [], budget
+    for place, length in enumerate(lengths[order].tolist()):
+        filled += length
+        if filled > budget:
+            starts.append(place)
+            filled = length
+    tokens = np.add.reduceat(lengths[order], starts).astype(np.int64)
+    return Packs(order, np.array([*starts, len(order)], np.int64), tokens, budget)
+
+
+def _fitting(lengths: NDArray[np.int64], budget: int) -> NDArray[np.int64]:
+    lengths = np.asarray(lengths, dtype=np.int64)
+    wrong = (lengths > budget) | (lengths < 1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(f"Row {row} has {lengths[row]} tokens; only rows of 1 to {budget} tokens can be packed.")
+    return lengths
 
 
 class _Room:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
@@ -182,21 +182,45 @@ def _prompts(ids: NDArray[np.int32], labels: NDArray[np.int32], lengths: NDArray
     ends = np.cumsum(lengths, dtype=np.int64)
     starts = ends - lengths
     place = np.arange(len(ids), dtype=np.int64) - np.repeat(starts, lengths)
+    counted = place < np.repeat(prompt_ends(labels, lengths), lengths)
+    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed(ids, place) * counted, dtype=np.uint64)])
+    sums: NDArray[np.uint64] = total[ends] - total[starts]
+    return sums
+
+
+def prompt_ends(labels: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return how many tokens of each row stand before its last stretch of labels: all, where it begins with them."""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    starts = ends - lengths
+    place = np.arange(len(labels), dtype=np.int64) - np.repeat(starts, lengths)
     learned = labels != IGNORE
     before = np.concatenate([[False], learned[:-1]]) & (place > 0)
     begins = np.flatnonzero(learned & ~before)  # where a stretch of labels begins
     last = lengths.astype(np.int64).copy()
     row = np.searchsorted(ends, begins, side="right")
     last[row] = place[begins]  # later stretches overwrite earlier ones
-    last = np.where(last <= 1, lengths, last)
-    counted = place < np.repeat(last, lengths)
-    mixed = (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= (place.astype(np.uint64) + np.uint64(1)) * np.uint64(0xC2B2AE3D27D4EB4F)
-    mixed = (mixed ^ (mixed >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = np.where(counted, mixed ^ (mixed >> np.uint64(29)), np.uint64(0))
-    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
-    sums: NDArray[np.uint64] = total[ends] - total[starts]
-    return sums
+    return np.where(last <= 1, lengths, last)
+
+
+def mixed(ids: NDArray[np.int32], place: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a hash of each (token, place): sums of them tell stretches of tokens apart."""
+    found = (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    found ^= (place.astype(np.uint64) + np.uint64(1)) * np.uint64(0xC2B2AE3D27D4EB4F)
+    found = (found ^ (found >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
+    return found ^ (found >> np.uint64(29))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows as they are stored: row r has the tokens `starts[r]` to `starts[r + 1]`.
+
+    `labels`: of two answers, the first one's alone. `pictures`: those of each row that has any.
+    """
+
+    input_ids: NDArray[np.int32]
+    labels: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    pictures: dict[int, tuple[Picture, ...]]
 
 
 class RowsWriter(AbstractContextManager["RowsWriter"]):
@@ -263,6 +287,17 @@ class Rows:
             second=int(arrays["second"][at]),
             liked=bool(arrays["liked"][at]),
         )
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all rows, in blocks."""
+        for number in range(self._reader.num_record_batches):
+            arrays = self._open(number)
+            starts, second = arrays["starts"], arrays["second"]
+            place = np.arange(starts[-1]) - np.repeat(starts[:-1], np.diff(starts))
+            first = place < np.repeat(np.where(second, second, np.diff(starts)), np.diff(starts))
+            pictures = self._reader.get_batch(number).column("pictures").to_pylist()
+            found = {row: _from_json(text) for row, text in enumerate(pictures) if text}
+            yield Block(arrays["input_ids"], np.where(first, arrays["labels"], IGNORE), starts, found)
 
     def file_numbers(self) -> NDArray[np.int32]:
         """Return for each row the number of the file that it comes from."""

@@ -126,13 +126,15 @@ class Pack:
 
 
 class Batch(TypedDict, total=False):
-    """Exactly the arguments of the training objective's forward: each (B, T), int64 but for `weights`.
+    """Exactly the arguments of the training objective's forward: each (B, T), int64 but for `weights` and `tree`.
 
     `attention_mask`: 0 = padding; otherwise the number of the segment that a token belongs to, counted from 1 in each
     row. Rows of one example hold 0 and 1. `position_ids`: only where rows are packs; begin again at 0 in each segment
     (0 on padding). `weights`: float32, what the loss of each label is multiplied by; only where one is not 1.
     Of P examples with two answers, each half is a row, or a segment, of its own, the second behind the first:
     `reference_logps`: float32 (P, 2), where they are known; `liked`: bool (P,).
+    `places`: int64, where in a forest of the batch's tokens each token stands, those that begin rows alike in one place
+    (0 on padding); `tree`: the forest as (parent, length, count), see `ops/tree.py`. Only where rows share tokens.
     `pixel_values`: a list of float32 (3, h, w), every slice of every picture in order; `image_bound`: int64 (n, 3), for
     each of them its row and the stretch of its slots there. Only where there are pictures.
     """
@@ -144,5 +146,7 @@ class Batch(TypedDict, total=False):
     weights: torch.Tensor
     reference_logps: torch.Tensor
     liked: torch.Tensor
+    places: torch.Tensor
+    tree: list[tuple[int, int, int]]
     pixel_values: list[torch.Tensor]
     image_bound: torch.Tensor

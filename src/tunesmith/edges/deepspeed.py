@@ -36,7 +36,9 @@ def prepare(device: str) -> None:
         raise MachineError(
             "distributed.engine deepspeed: DeepSpeed is not installed. Run: pip install 'tunesmith[deepspeed]'"
         ) from None
-    warnings.filterwarnings("ignore", "`torch.distributed.*` is deprecated", FutureWarning)  # it uses the old names
+    # it uses torch's old names
+    warnings.filterwarnings("ignore", "`torch.distributed.*` is deprecated", FutureWarning)
+    warnings.filterwarnings("ignore", "`torch.jit.* is (deprecated|not supported)", DeprecationWarning)
     if device == "cpu":
         # Its faster exchange on one machine is built with g++ at the first start (a minute), and without a compiler
         # nothing starts at all; gloo does the same. The table says what can be built here.
@@ -153,15 +155,14 @@ def moments(optimizer: Any, parameter: nn.Parameter) -> dict[str, Any]:
 
     values = next(iter(_zero(optimizer).optimizer.state.values()))
     return {
-        key: safe_get_full_optimizer_state(parameter, key).cpu() if _is_moment(value) else value
+        # copies: the count of steps is one for many parameters here, and would go on as one
+        key: safe_get_full_optimizer_state(parameter, key).cpu() if _is_moment(value) else copy.deepcopy(value)
         for key, value in values.items()
     }
 
 
 def put_moments(optimizer: Any, stored: Iterable[tuple[nn.Parameter, dict[str, Any]]]) -> None:
     """Put back, before the first step, what the optimizer held for each parameter."""
-    from deepspeed.utils import lazy_init_hp_params_optimizer_state
-
     zero, stored = _zero(optimizer), list(stored)
     values = stored[0][1]
     flat = getattr(zero, "fp32_partitioned_groups_flat", None) or zero.single_partition_of_fp32_groups
@@ -170,13 +171,24 @@ def put_moments(optimizer: Any, stored: Iterable[tuple[nn.Parameter, dict[str, A
             key: torch.zeros_like(part) if _is_moment(value) else _number(value, zero.optimizer)
             for key, value in values.items()
         }
-    if hasattr(zero, "bit16_groups"):
-        for parameters, part in zip(zero.bit16_groups, flat, strict=True):
-            lazy_init_hp_params_optimizer_state(parameters, part, zero.optimizer.state)
+    link(optimizer)
     for parameter, kept in stored:
         for key, value in kept.items():
             if _is_moment(value):
                 _put(parameter, value, key)
+
+
+def link(optimizer: Any) -> None:
+    """Let each parameter know where its moments are (stages 1 and 2), before these are asked for.
+
+    DeepSpeed does so after the step of its first group, when the other groups have none yet.
+    """
+    from deepspeed.utils import lazy_init_hp_params_optimizer_state
+
+    zero = _zero(optimizer)
+    if hasattr(zero, "single_partition_of_fp32_groups"):
+        for parameters, part in zip(zero.bit16_groups, zero.single_partition_of_fp32_groups, strict=True):
+            lazy_init_hp_params_optimizer_state(parameters, part, zero.optimizer.state)
 
 
 def put_exact(stored: Iterable[tuple[nn.Parameter, Tensor]]) -> None:

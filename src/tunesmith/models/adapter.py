@@ -11,6 +11,7 @@ import torch
 from ..errors import AdapterError, ModelError
 from ..locate import locate
 from .files import Stored, check_file, load_torch, opened, read_object, tensors_of
+from .quantise import Quantisation
 from .trained import load_trained
 from .weights import IDENTITY, fingerprint, identity_of, one_line
 
@@ -98,6 +99,19 @@ def apply_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
         )
     load_trained(peft_model, folder, _identity(folder).get("trained_parts"))
     return peft_model.eval()
+
+
+def quantisation_of(folder: Path) -> Quantisation | None:
+    """Return how the base was held while the adapter was trained: quantised, or None.
+
+    Raises:
+        AdapterError: what the adapter says of it is not understood.
+    """
+    content = _identity(folder).get("quantisation")
+    try:
+        return None if content is None else Quantisation.read(content)
+    except (TypeError, ValueError) as error:
+        raise AdapterError(f"{folder / IDENTITY}: quantisation: {error}. Correct the file or fetch it again.") from None
 
 
 def _identity(folder: Path) -> dict[str, Any]:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from ..data.chats import model_type_of, with_template
 from ..data.tokenizer import TextTokenizer
 from ..errors import AdapterError, ConfigError, MachineError, ModelError
 from ..locate import locate
 from ..runs import CONFIG as RUN_CONFIG
 from ..runs import STATUS as RUN_STATUS
 from .adapter import CONFIG as ADAPTER_CONFIG
-from .adapter import apply_adapter, base_of, check_base
+from .adapter import apply_adapter, base_of, check_base, quantisation_of
 from .family import family_of
 from .files import read_config, stored_dtype, stored_tensors
+from .quantise import Quantisation, dequantise, quantise
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -60,15 +63,24 @@ def load(
     adapter: str | Path | None = None,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
+    chat_template: str | None = None,
+    base: Quantisation | Literal["as_trained", "rounded", "stored"] = "as_trained",
 ) -> Loaded:
     """Load a model folder, an adapter, a run, or a bundled model by name; return model, tokenizer and family.
 
     `adapter`: the folder of an adapter, or of a run with one, to put on the base model `folder_or_run`. `dtype` and
-    `device`: as in `load_model`. Notices go to the logger "tunesmith".
+    `device`: as in `load_model`. `chat_template`: the name of a shipped template or the path of a `.jinja` file, in place
+    of the one that the model or the run has. Notices go to the logger "tunesmith".
+
+    `base`: how the base model is held. "as_trained": quantised if the adapter was trained on it so (QLoRA), so that it
+    computes what was trained. "rounded": with the same rounded values in full precision; merge an adapter into this.
+    "stored": as it is stored; a QLoRA adapter works on it too, a little differently. Or a Quantisation.
 
     Raises:
         ModelError: the folder is unfinished, incomplete or damaged; says what is wrong and what to do.
         AdapterError: the adapter is damaged, or belongs to another base.
+        ConfigError: there is no such chat template, or the model cannot take one.
+        MachineError: the base is to be quantised, and bitsandbytes is not installed.
     """
     place = resolve(folder_or_run)
     if adapter is not None:
@@ -81,10 +93,19 @@ def load(
             raise AdapterError(f"'{adapter}' holds a whole model, not an adapter. Load it by itself.")
     if place.adapter is not None:
         check_base(place.adapter, place.base)
-    model, family = _build(place.base, dtype, device)
+    kind = model_type_of(read_config(place.base))
+    tokenizer = with_template(TextTokenizer.load(_tokenizer_folder(place)), kind, chat_template)
+    how = base if isinstance(base, Quantisation) else None
+    if how is None and base != "stored" and place.adapter is not None:
+        how = quantisation_of(place.adapter)
+    model, family = _build(place.base, dtype, device, how)
+    if how is not None and base == "rounded":
+        dequantise(model)
+    elif how is not None and base == "as_trained":
+        _log.warning("The base model is held in %s, as the adapter was trained on it.", how)
     return Loaded(
         model if place.adapter is None else apply_adapter(model, place.adapter),
-        fast_tokenizer(TextTokenizer.load(_tokenizer_folder(place))),
+        fast_tokenizer(tokenizer),
         family,
     )
 
@@ -176,12 +197,20 @@ def fast_tokenizer(tokenizer: TextTokenizer) -> PreTrainedTokenizerFast:
 
 
 def text_tokenizer(tokenizer: PreTrainedTokenizerFast | TextTokenizer) -> TextTokenizer:
-    """Return the tokenizer of a `Loaded` as data, chat and evaluation use it: read again from the same folder."""
-    return tokenizer if isinstance(tokenizer, TextTokenizer) else TextTokenizer.load(tokenizer.name_or_path)
+    """Return the tokenizer of a `Loaded` as data, chat and evaluation use it: read again from the same folder.
+
+    The chat template is the one that the `Loaded` has.
+    """
+    if isinstance(tokenizer, TextTokenizer):
+        return tokenizer
+    return replace(TextTokenizer.load(tokenizer.name_or_path), chat_template=tokenizer.chat_template)
 
 
 def _build(
-    folder: Path, dtype: torch.dtype | str | None, device: torch.device | str | None
+    folder: Path,
+    dtype: torch.dtype | str | None,
+    device: torch.device | str | None,
+    how: Quantisation | None = None,
 ) -> tuple[PreTrainedModel, Family]:
     config, where = read_config(folder), _device(device)
     family = family_of(config, folder)
@@ -189,6 +218,8 @@ def _build(
     model, notices = family.load(folder, config, kind)
     for notice in notices:
         _log.warning("%s", notice)
+    if how is not None:
+        quantise(model, family, how, where)
     placed: Any = model.to(where)
     return placed, family
 

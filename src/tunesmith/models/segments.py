@@ -2,7 +2,8 @@
 
 transformers isolates segments by itself where `position_ids` begin again and no attention mask is given (a mask of ones
 beside them leaks without a word). It does so with a (T, T) mask, which is slow on a CPU; the attention implementation
-"segments" asks transformers for the same rule and computes each segment alone. All other calls go to "sdpa".
+"segments" asks transformers for the same rule and computes each segment alone, and a forest of tokens (`tree.py`) a run
+at a time. All other calls go to "sdpa".
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ..ops.attention import first_visible, segment_attention
+from ..ops.tree import tree_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -63,10 +65,10 @@ def packing_of(model: PreTrainedModel) -> Packing | str:
     if before == "sdpa" and model.device.type == "cpu" and model._can_set_attn_implementation():
         model.set_attn_implementation(NAME)
         if _fault(model) is None:
-            return Packing(NAME, _longest(model.config))
+            return Packing(NAME, stretched_from(model.config))
         model.set_attn_implementation(before)
     fault = _fault(model)
-    return Packing(before or "eager", _longest(model.config)) if fault is None else fault
+    return Packing(before or "eager", stretched_from(model.config)) if fault is None else fault
 
 
 # --- the proof -------------------------------------------------------------------------------------------------------
@@ -134,7 +136,7 @@ def _largest(first_BTX: Tensor, second_BTX: Tensor, where_BT: Tensor) -> float:
     return float((first_BTX - second_BTX)[where_BT].abs().max())
 
 
-def _longest(config: Any) -> int | None:
+def stretched_from(config: Any) -> int | None:
     """Return the least length at which a rotary table of this config begins to depend on the longest sequence."""
     config = config.get_text_config()
     rope = getattr(config, "rope_parameters", None) or {}
@@ -194,12 +196,18 @@ def _first_visible(
 def _attend(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the attention's output (B, T, H, K): a segment at a time if the mask is `_mask`'s own, else as "sdpa"."""
+    """Return the attention's output (B, T, H, K): a segment at a time if the mask is `_mask`'s own, else as "sdpa".
+
+    With runs (1, 1, R, 3) in place of the mask, R at least 2, it is that of a forest.
+    """
     if attention_mask is None or attention_mask.dtype != torch.int64:
         return ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, attention_mask, **options)
     if options.get("softcap") is not None or options.get("position_bias") is not None:
         raise ValueError("Attention by segments computes neither a softcap nor a position bias.")
     scale, dropout = options.get("scaling"), options.get("dropout", 0.0)
+    if attention_mask.shape[2] > 1:
+        runs = [(parent, length, count) for parent, length, count in attention_mask[0, 0].tolist()]
+        return tree_attention(query, key, value, runs, scale, dropout), None
     return segment_attention(query, key, value, attention_mask[:, 0, 0], scale, dropout), None
 
 

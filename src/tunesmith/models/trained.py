@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import AdapterError, ModelError
+from ..runs import share
 from .files import Stored, check_file, load_torch, tensors_of
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ def write_published(model: PeftModel, adapter: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(str(folder), save_embedding_layers=False)  # else PEFT asks the hub what the base was
     torch.save({f"{_PREFIX}{name}": tensor.contiguous().clone() for name, tensor in held.items()}, folder / PUBLISHED)
+    for file in folder.iterdir():
+        share(file)
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
-from ..data.chats import chat_for
+from ..data.chats import chat_for, model_type_of
 from ..ops.lightning import Attend, Decay, Layout, block_attention, decay_rates, recurrent_attention
 from .family import Family, Head
 from .state import StateCache
@@ -90,7 +90,7 @@ class TransnormerTokenMixer(nn.Module):
         super().__init__()
         self.config, self.layer = config, layer
         self.attend: Attend = block_attention
-        self.act = FEATURE_MAPS.get(config.linear_act_fun, lambda x: x)
+        self.act: Callable[[Tensor], Tensor] = FEATURE_MAPS.get(config.linear_act_fun, lambda x: x)
         self.qkvu_proj = nn.Linear(config.decoder_embed_dim, 4 * config.hidden_dim, bias=config.bias)
         self.out_proj = nn.Linear(config.hidden_dim, config.decoder_embed_dim, bias=config.bias)
         self.norm = _norm(config, config.hidden_dim)
@@ -352,16 +352,9 @@ def load_transnormer(
     return load_pretrained(TransnormerForCausalLM, TransnormerConfig, folder, config, dtype)
 
 
-def recognises(config: dict[str, Any]) -> bool:
-    """Tell whether a config.json is a TransNormerLLM's; the published ones have no model_type."""
-    if config.get("model_type"):
-        return config["model_type"] == "transnormer"
-    return "TransnormerForCausalLM" in (config.get("architectures") or ())
-
-
 FAMILY = Family(
     model_type="transnormer",
-    recognises=recognises,
+    recognises=lambda config: model_type_of(config) == "transnormer",  # the published files do not name it
     load=load_transnormer,
     chat=partial(chat_for, "transnormer"),
     head=lambda model: Head(model.lm_head),

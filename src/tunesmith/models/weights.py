@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from transformers.utils import logging as transformers_logging
 
+from ..data.chats import model_type_of
 from ..errors import ModelError
 from .files import Stored, read_config, read_tensor, stored_dtype, stored_tensors, weight_files
 from .trained import stored_trained
@@ -209,10 +210,11 @@ def fingerprint(folder: str | Path) -> str:
     return _digest(identity_of(folder))
 
 
-def write_adapter_identity(folder: Path, base: Path, name: str) -> None:
+def write_adapter_identity(folder: Path, base: Path, name: str, quantisation: Mapping[str, Any] | None = None) -> None:
     """Write beside an adapter which base model it belongs to, and which tensors were trained in full.
 
-    `base` is the base model's folder; `name` what the user calls it (a path or the name of a bundled model).
+    `base` is the base model's folder; `name` what the user calls it (a path or the name of a bundled model);
+    `quantisation` how the base was held while the adapter was trained, as `quantise.Quantisation.read` takes it.
 
     Raises:
         ModelError: as `identity_of`.
@@ -221,9 +223,11 @@ def write_adapter_identity(folder: Path, base: Path, name: str) -> None:
     content = {
         "base": str(base.resolve()) if Path(name).exists() else name,
         "base_fingerprint": _digest(identity),
-        "family": identity["config"].get("model_type"),
+        "family": model_type_of(read_config(base)),
         "base_identity": identity,
     }
+    if quantisation is not None:
+        content["quantisation"] = dict(quantisation)
     if trained := stored_trained(folder):
         content["trained_parts"] = {name: list(stored.shape) for name, stored in sorted(trained.items())}
     (folder / IDENTITY).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

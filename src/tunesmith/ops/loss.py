@@ -46,6 +46,7 @@ def label_loss(
     head: Callable[[Tensor], Tensor],
     head_parameters: Sequence[Tensor] = (),
     weights_BT: Tensor | None = None,
+    places_BT: Tensor | None = None,
 ) -> Tensor:
     """Return the same sum as `plain_loss` without holding the logits.
 
@@ -53,11 +54,10 @@ def label_loss(
     label pass through `head` ((N, D) -> (N, V) float32 or finer, the family's scaling included), some at a time; the
     gradients of each chunk are taken at once, so that its logits can go. `head_parameters` are the parameters of the
     head that learn: each is handed in so that autograd sees it; none for a frozen head, whose gradient is then never
-    computed.
+    computed. `places_BT`: as in `labelled`.
     """
     keep_BT = labels_BT[:, 1:] != IGNORE
-    hidden_ND = hidden_BTD[:, :-1][keep_BT]
-    labels_N = labels_BT[:, 1:][keep_BT]
+    hidden_ND, labels_N = labelled(hidden_BTD, labels_BT, places_BT)
     weights_N = None if weights_BT is None else weights_BT[:, 1:][keep_BT]
     loss: Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
         hidden_ND, labels_N, weights_N, head, *head_parameters
@@ -65,14 +65,27 @@ def label_loss(
     return loss
 
 
-def label_logps(hidden_BTD: Tensor, labels_BT: Tensor, head: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the log-probability of each label, (N,), row by row, in float32 or finer, without holding the logits.
+def labelled(hidden_BTD: Tensor, labels_BT: Tensor, places_BT: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the labels, (N,), and the hidden states that predict them, (N, D): those of the tokens before.
 
-    Which labels these are, and the shift, are as in `label_loss`. A gradient may be given to each: so the logits of a
-    chunk are computed once more in the backward pass, where that of the head's parameters needs it.
+    Where rows share tokens (`ops/tree.py`), hidden_BTD are those of a forest, and places_BT says where each token of the
+    rows stands in it: the last token that rows share predicts the next one of each.
     """
     keep_BT = labels_BT[:, 1:] != IGNORE
-    hidden_ND, labels_N = hidden_BTD[:, :-1][keep_BT], labels_BT[:, 1:][keep_BT]
+    if places_BT is None:
+        return hidden_BTD[:, :-1][keep_BT], labels_BT[:, 1:][keep_BT]
+    return hidden_BTD.flatten(0, 1).index_select(0, places_BT[:, :-1][keep_BT]), labels_BT[:, 1:][keep_BT]
+
+
+def label_logps(
+    hidden_BTD: Tensor, labels_BT: Tensor, head: Callable[[Tensor], Tensor], places_BT: Tensor | None = None
+) -> Tensor:
+    """Return the log-probability of each label, (N,), row by row, in float32 or finer, without holding the logits.
+
+    Which labels these are, the shift and `places_BT` are as in `label_loss`. A gradient may be given to each: so the logits of a
+    chunk are computed once more in the backward pass, where that of the head's parameters needs it.
+    """
+    hidden_ND, labels_N = labelled(hidden_BTD, labels_BT, places_BT)
     with torch.no_grad():
         words = head(hidden_ND[:1]).shape[-1]
 

@@ -32,11 +32,16 @@ def choose_device(config: TrainConfig) -> torch.device:
     """Return the device to train on.
 
     Raises:
-        MachineError: a GPU is asked for and there is none.
+        MachineError: a GPU is asked for, or activations are to leave it, and there is none.
     """
     if config.training.device == "cuda" and not torch.cuda.is_available():
         raise MachineError("training.device is cuda, but torch sees no CUDA GPU. Use device: cpu, or mend the driver.")
     use_cuda = config.training.device != "cpu" and torch.cuda.is_available()
+    if config.training.activation_offload and not use_cuda:
+        raise MachineError(
+            "training.activation_offload moves activations from the GPU to main memory. This run is on the CPU, where "
+            "they are already; leave it out."
+        )
     return torch.device("cuda" if use_cuda else "cpu")
 
 
@@ -46,7 +51,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> Precision:
     Raises:
         MachineError: fp16 on a CPU, or bf16 on a GPU that lacks it.
     """
-    asked = config.training.precision
+    asked = "bf16" if config.bf16_weights else config.training.precision
     has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if asked == "fp16" and device.type == "cpu":
         raise MachineError("training.precision fp16 needs a GPU; on a CPU float32 is faster and exact (fp32 or auto).")
@@ -80,8 +85,8 @@ def reporters(config: TrainConfig) -> list[str]:
     return names
 
 
-def step_counts(config: TrainConfig, rows: int | None) -> tuple[int, int]:
-    """Return (optimiser steps in all, optimiser steps an epoch) for this many training rows.
+def step_counts(config: TrainConfig, rows: int | None, world: int = 1) -> tuple[int, int]:
+    """Return (optimiser steps in all, optimiser steps an epoch) for this many training rows, over `world` ranks.
 
     A stream (None) has no epochs; a tenth of its steps stands for one.
     """
@@ -89,20 +94,27 @@ def step_counts(config: TrainConfig, rows: int | None) -> tuple[int, int]:
     if rows is None:
         assert settings.steps is not None  # the settings see to it
         return settings.steps, max(1, settings.steps // 10)
-    batches = -(-rows // settings.batch_size)
+    batches = -(-rows // (settings.batch_size * world))
     per_epoch = -(-batches // settings.gradient_accumulation_steps)
     total = settings.steps if settings.steps is not None else max(1, round(per_epoch * settings.epochs))
     return total, per_epoch
 
 
-def training_arguments(config: TrainConfig, folder: Path, precision: Precision, rows: int | None) -> TrainingArguments:
+def training_arguments(
+    config: TrainConfig,
+    folder: Path,
+    precision: Precision,
+    rows: int | None,
+    world: int = 1,
+    deepspeed: dict[str, Any] | None = None,
+) -> TrainingArguments:
     """Return HF's arguments for this run; checkpoints, evaluation, logging and progress are steered by our own code."""
     settings = config.training
-    total, per_epoch = step_counts(config, rows)
+    total, per_epoch = step_counts(config, rows, world)
     warmup = settings.warmup_steps if settings.warmup_steps is not None else round(settings.warmup_ratio * total)
     evaluates = bool(config.data.validation or config.data.validation_share)
     schedule, options = _schedule(config, total, warmup)
-    return TrainingArguments(
+    made = TrainingArguments(
         output_dir=str(folder),
         max_steps=total,
         per_device_train_batch_size=settings.batch_size,
@@ -136,7 +148,11 @@ def training_arguments(config: TrainConfig, folder: Path, precision: Precision, 
         disable_tqdm=True,
         report_to=[],
         log_level="error",
+        ddp_find_unused_parameters=False,
+        deepspeed=deepspeed,
     )
+    made._n_gpu = min(made.n_gpu, 1)  # one process has one GPU: HF would spread each batch over all it sees
+    return made
 
 
 def _schedule(config: TrainConfig, total: int, warmup: int) -> tuple[str, dict[str, Any]]:

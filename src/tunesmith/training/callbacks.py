@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import signal
 import sys
@@ -21,6 +20,8 @@ from rich.text import Text
 from transformers import TrainerCallback
 
 from ..runs import RunFolder
+from .distributed.ranks import Ranks
+from .preferences import ACCURACY, MARGIN
 
 if TYPE_CHECKING:
     from .trainer import TuneTrainer
@@ -73,12 +74,13 @@ class StopSignal:
 class Flow(TrainerCallback):
     """Saves and stops after a signal; evaluates once more at the last step."""
 
-    def __init__(self, stop: StopSignal, progress: Progress) -> None:
-        self.stop, self.progress = stop, progress
+    def __init__(self, stop: StopSignal, progress: Progress, ranks: Ranks = Ranks()) -> None:  # noqa: B008
+        self.stop, self.progress, self.ranks = stop, progress, ranks
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """Decide at the boundary of an optimiser step, never inside an accumulation."""
+        """Decide at the boundary of an optimiser step, never inside an accumulation, and on all ranks alike."""
         self.progress.step = state.global_step
+        self.stop.number = self.ranks.most(self.stop.number or 0) or None
         if self.stop.number is not None:
             control.should_save = control.should_training_stop = True
         if state.global_step >= state.max_steps and args.eval_strategy != "no":
@@ -96,7 +98,7 @@ class Metrics(TrainerCallback):
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Start the clock."""
-        self._mark = (time.perf_counter(), self.trainer.tokens_seen)
+        self._mark = (time.perf_counter(), int(self.trainer.ranks.total(self.trainer.tokens_seen)[0]))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Write the line: the losses, and how fast and how large the run is."""
@@ -105,15 +107,14 @@ class Metrics(TrainerCallback):
         line = {"step": state.global_step, **{key: value for key, value in logs.items() if key != "total_flos"}}
         if "loss" in logs:
             self.progress.loss = logs["loss"]
-            now, tokens = time.perf_counter(), self.trainer.tokens_seen
+            now, tokens = time.perf_counter(), int(self.trainer.ranks.total(self.trainer.tokens_seen)[0])
             seconds = now - self._mark[0]
             line["tokens_per_second"] = round((tokens - self._mark[1]) / seconds, 1) if seconds > 0 else 0.0
             line["seconds"] = round(seconds, 4)
             line["peak_memory"] = peak_memory()
             self._mark = (now, tokens)
         self.last.update(line)
-        with self.run.metrics.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        self.run.add_metrics(line)
 
 
 class Screen(TrainerCallback):
@@ -167,10 +168,12 @@ class Screen(TrainerCallback):
         if "loss" in last:
             parts += [
                 f"loss {last['loss']:.4f}",
+                *([f"margin {last[MARGIN]:.2f}"] if MARGIN in last else []),
                 f"lr {last['learning_rate']:.1e}",
                 f"{last['tokens_per_second']:,.0f} tok/s",
                 f"{last['peak_memory'] / 2**30:.1f} GiB",
             ]
         if "eval_loss" in last:
-            parts.append(f"eval {last['eval_loss']:.4f}")
+            right = f" {last[f'eval_{ACCURACY}']:.0%}" if f"eval_{ACCURACY}" in last else ""
+            parts.append(f"eval {last['eval_loss']:.4f}{right}")
         return "  ".join(parts)

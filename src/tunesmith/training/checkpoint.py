@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import CheckpointError, MachineError
-from ..runs import read_json, sync, write_json
+from ..runs import read_json, share, sync, write_json
 
 PREFIX, MANIFEST = "checkpoint-", "manifest.json"
 
@@ -36,7 +36,7 @@ def write(parent: Path, name: str, fill: Callable[[Path], None]) -> Path:
         fill(aside)
         manifest = {}
         for file in sorted(path for path in aside.rglob("*") if path.is_file()):
-            file.chmod(0o644)
+            share(file)
             sync(file)
             manifest[str(file.relative_to(aside))] = {"bytes": file.stat().st_size, "sha256": _hash(file)}
         write_json(aside / MANIFEST, {"files": manifest})

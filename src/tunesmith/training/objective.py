@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ..errors import SelfTestError
 from ..models.segments import packed_inputs
-from ..ops.loss import IGNORE, label_loss, plain_loss
+from ..models.tree import tree_inputs
+from ..ops.loss import IGNORE, at_least_float32, label_loss, plain_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 PICTURES = ("pixel_values", "image_bound")
 """The names of a batch's pictures and of their places, for models that see (`models/minicpmv.py`)."""
+FOREST = ("places", "tree")
+"""The names of what says that rows share tokens (`models/tree.py`)."""
 
 
 class Objective(nn.Module):
@@ -36,6 +39,8 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.head = family.head(self.inner)
+        self.measures: dict[str, Tensor] = {}
+        """What is to be logged beside the loss: name -> (sum, count), since it was taken last."""
 
     @property
     def config(self) -> Any:
@@ -55,27 +60,54 @@ class Objective(nn.Module):
         labels: Tensor,
         position_ids: Tensor | None = None,
         weights: Tensor | None = None,
-        **pictures: Any,
+        **more: Any,
     ) -> Tensor:
         """Return the float32 sum over the labels; the arguments are those of a `Batch`, each (B, T).
 
         With `position_ids` the rows are packed and attention_mask numbers their segments, which do not see each other.
         `weights` multiply the loss of each label; what the sum is divided by later, the count of labels, stays the
-        same: a weight of 2 doubles what a row contributes and takes nothing from the others. `pictures`: pixel_values
-        and image_bound, for models that see.
+        same: a weight of 2 doubles what a row contributes and takes nothing from the others. `more`: pixel_values and
+        image_bound, for models that see; places and tree, where tokens that rows share are computed once.
         """
-        inner, head = self.inner, self.head
+        states, places = self.states(input_ids, attention_mask, position_ids, **more), more.get("places")
+        if self.head is None:
+            return (
+                plain_loss(states, labels, weights)
+                if places is None
+                else label_loss(states, labels, at_least_float32, (), weights, places)
+            )
+        learning = [parameter for parameter in self.head.module.parameters() if parameter.requires_grad]
+        return label_loss(states, labels, self.head, learning, weights, places)
+
+    def states(
+        self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor | None = None, **more: Any
+    ) -> Tensor:
+        """Return the hidden states (B, T, D) that go into the head; without a known head, the logits (B, T, V).
+
+        With a tree these are the states of its tokens, (1, N, D) or (1, N, V).
+        """
+        inner = self.inner
         inputs: dict[str, Any] = {"attention_mask": attention_mask}
         if position_ids is not None:
             inputs = packed_inputs(inner, attention_mask, position_ids)
-        if pictures:
-            inputs = {**inputs, **_checked(pictures, inner)}
-        if head is None:
-            logits = inner(input_ids=input_ids, use_cache=False, **inputs).logits
-            return plain_loss(logits, labels, weights)
-        hidden = inner.get_decoder()(input_ids=input_ids, use_cache=False, **inputs)[0]
-        learning = [parameter for parameter in head.module.parameters() if parameter.requires_grad]
-        return label_loss(hidden, labels, head, learning, weights)
+        pictures = {name: value for name, value in more.items() if name not in FOREST}
+        inputs = {"input_ids": input_ids, **inputs, **_checked(pictures, inner)}
+        if "tree" in more:
+            inputs = tree_inputs(more["tree"], more["places"], {**inputs, "attention_mask": attention_mask})
+        if self.head is None:
+            logits: Tensor = inner(use_cache=False, **inputs).logits
+            return logits
+        hidden: Tensor = inner.get_decoder()(use_cache=False, **inputs)[0]
+        return hidden
+
+    def count(self, batch: Any) -> int:
+        """Return what the sum over a batch is to be divided by: the number of its labels."""
+        return int((batch["labels"][:, 1:] != IGNORE).sum())
+
+    def summed(self, **batch: Any) -> Tensor:
+        """Return the sum over all labels, on the path of training."""
+        loss: Tensor = self(**batch)
+        return loss
 
     def reference(
         self,
@@ -84,10 +116,11 @@ class Objective(nn.Module):
         labels: Tensor,
         position_ids: Tensor | None = None,
         weights: Tensor | None = None,
-        **pictures: Any,
+        **more: Any,
     ) -> Tensor:
         """Return the same sum the plain way: each segment alone, without padding, through the model's own logits."""
         total = torch.zeros((), dtype=torch.float64)
+        pictures = {name: more[name] for name in PICTURES if name in more}
         for row, segments in enumerate(attention_mask):
             for number in range(1, int(segments.max()) + 1):
                 here = segments == number
@@ -100,7 +133,7 @@ class Objective(nn.Module):
 
 def _checked(pictures: dict[str, Any], model: PreTrainedModel) -> dict[str, Any]:
     """Return the pictures of a batch; a model that would leave them unseen without a word is an error."""
-    known = inspect.signature(model.forward).parameters
+    known = inspect.signature(model.forward).parameters if pictures else {}
     if unknown := sorted({*pictures} - ({*PICTURES} & {*known})):
         raise TypeError(f"{type(model).__name__} takes no {', '.join(unknown)}.")
     return pictures
@@ -135,7 +168,7 @@ def self_test(objective: Objective, batch: dict[str, Any], tolerance: float) -> 
     was_training = objective.training
     objective.eval()
     with torch.no_grad():
-        fast = objective(**batch).double().cpu()
+        fast = objective.summed(**batch).double().cpu()
         plain = objective.reference(**batch)
     objective.train(was_training)
     count = int((batch["labels"][:, 1:] != IGNORE).sum())

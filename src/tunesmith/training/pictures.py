@@ -89,7 +89,7 @@ def look_once(objective: Objective, rows: Rows, setup: Setup) -> Collator:
         f"The vision {what} do{'es' if through == 'tower' else ''} not learn: {len(files):,} pictures were looked at once "
         f"({len(files) - len(new):,} of them in an earlier run), with the same numbers; kept in '{folder}'."
     )
-    return Collator(rows.pad_id, SeenPictures(rows.loader.slicing, folder))
+    return replace(rows.collator, loader=SeenPictures(rows.loader.slicing, folder))
 
 
 @torch.no_grad()

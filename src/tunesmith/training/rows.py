@@ -10,43 +10,71 @@ from typing import Any
 import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..data.chat import RenderOptions
+from .. import lookup
+from ..data.chat import Answers, RenderOptions
 from ..data.chats import load_chat
 from ..data.collate import Collator, PictureLoader
 from ..data.flow import Work
 from ..data.order import EpochOrder
-from ..data.pack import PackedRows, pack
+from ..data.pack import PackedRows, pack, pack_alike
+from ..data.picture_files import Addresses, PictureFiles
 from ..data.pipeline import DataReport, Preparation, Prepared, Weight, expand_all, split, weigh
+from ..data.prefixes import beginnings, saved_share
 from ..data.stream import StreamOptions, StreamRows
+from ..data.tokenizer import TextTokenizer
 from ..errors import DataError
 from ..locate import locate
 from ..models.load import Loaded
 from ..models.segments import NAME as SEGMENTS
 from ..models.segments import Packing, packing_of
-from .settings import TrainConfig
+from ..models.tree import why_no_tree
+from .settings import OBJECTIVES, TrainConfig
 from .setup import Setup
+
+WORTH = 0.2
+"""The share of tokens from which on those that rows share are computed once, if nothing else is said."""
+_LOOKED_AT = 32
+"""Batches that the share is measured on."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a run; `pad_id` fills batches up.
+    """The rows of a run; `work` is how they were made: the tokenizer, the chat format.
 
     `items` is what the trainer takes from: `train` itself, packs of its rows, or a stream (then `train` is None).
-    `order` is the order of the items; a stream has its own.
+    `order` is the order of the items; a stream has its own. `shared`: tokens that rows of a batch share are computed
+    once.
     """
 
     train: Prepared | None
     validation: Prepared | None
-    pad_id: int
+    work: Work
     fingerprint: str
     items: Any
     order: EpochOrder | None = None
     loader: PictureLoader | None = None
+    shared: bool = False
 
     @property
     def collator(self) -> Collator:
         """What makes batches of items."""
-        return Collator(self.pad_id, self.loader)
+        return Collator(self.pad_id, self.loader, self.pairs, self.shared)
+
+    @property
+    def pairs(self) -> bool:
+        """Whether every row holds two answers."""
+        return self.work.options.answers != "good"
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """The tokenizer, with the chat template that the rows were made with."""
+        assert self.work.tokenizer is not None  # made with one
+        return self.work.tokenizer
+
+    @property
+    def pad_id(self) -> int:
+        """What fills batches up."""
+        return self.tokenizer.pad_id
 
     @property
     def report(self) -> DataReport:
@@ -55,18 +83,25 @@ class Rows:
         return report
 
     def few(self) -> list[Any]:
-        """Return a few short items, to try things on."""
+        """Return a few short items, to try things on; where rows share tokens, the first ones, which may."""
         if self.train is None:
             return [item for item, _ in zip(self.items, range(4), strict=False)]
+        if self.shared and self.order is not None:
+            few = 2 if isinstance(self.items, PackedRows) else 4
+            return [self.items[int(number)] for number in self.order.indexes()[:few]]
         return [self.items[int(number)] for number in np.argsort(self.items.lengths, kind="stable")[:4]]
 
 
 def prepare_rows(config: TrainConfig, setup: Setup) -> Rows:
     """Read, parse and render the records, or open what an earlier run prepared; say what was kept and cut."""
-    tokenizer, chat = load_chat(locate(config.model))
+    tokenizer, chat = load_chat(locate(config.model), config.chat_template)
     data = config.data
-    options = RenderOptions(data.max_length, data.end_of_turn, data.loss_on)
-    work = Work(chat, tokenizer, options, data.format)
+    options = RenderOptions(
+        data.max_length, data.end_of_turn, data.loss_on, lookup.find(OBJECTIVES, config.objective.method).ANSWERS
+    )
+    addresses: Addresses = "fetch" if data.fetch_pictures else "refuse"
+    pictures = PictureFiles.of(data.picture_roots, addresses, "data.picture_roots")
+    work = Work(chat, tokenizer, options, data.format, pictures=pictures)
 
     def rows(name: str, files: list[str]) -> Prepared:
         bar = Progress(
@@ -84,7 +119,7 @@ def prepare_rows(config: TrainConfig, setup: Setup) -> Rows:
                 bar.update(task, completed=share, records=records)
 
             prepared = Preparation(work, data.on_bad, data.processes, show).run(files)
-        say_report(setup.say, name, prepared.report)
+        say_report(setup.say, name, prepared.report, options.answers)
         return prepared
 
     validation = rows("Validation", data.validation) if data.validation else None
@@ -99,32 +134,46 @@ def prepare_rows(config: TrainConfig, setup: Setup) -> Rows:
     weighed = weigh(train, [weights[path] for path in train.rows.files], config.training.seed)
     if weighed is not train:
         setup.say(f"With the weights of the sources: {len(weighed)} rows an epoch.")
-    return Rows(weighed, validation, tokenizer.pad_id, fingerprint, weighed, loader=_loader(work))
+    return Rows(weighed, validation, work, fingerprint, weighed, loader=_loader(work))
 
 
 def arrange(config: TrainConfig, setup: Setup, loaded: Loaded, rows: Rows) -> Rows:
-    """Choose how rows share batches: packed, grouped by length, or as they come; say it, and what padding that leaves.
+    """Choose how rows share batches: what they share, packed, grouped by length, or as they come.
+
+    It is said, and what padding that leaves.
 
     Packing needs a model that keeps the rows of a pack apart; this is proven on the loaded model, not assumed.
     """
+    if (shared := _sharing(config, setup, loaded, rows)) is not None:
+        return shared
     data, settings = config.data, config.training
+    together = settings.gradient_accumulation_steps * setup.ranks.world  # batches of an optimiser step
     budget = None
     if data.packing:
         packing = packing_of(loaded.model)
         why = packing if isinstance(packing, str) else _why_not(packing, data.max_length, setup.device.type)
+        if rows.work.options.answers == "judged":
+            why = f"{config.objective.method} computes the second answer of each row without gradients"
         if why is None:
-            budget = data.pack_length or data.max_length
+            budget = _budget(config, rows)
         else:
             setup.say(f"Packing: not with this model ({why}); rows of similar length share batches instead.")
     if rows.train is None:
         stream = rows.items
-        stream.options = replace(stream.options, budget=budget, group_by_length=data.group_by_length or data.packing)
+        stream.options = replace(
+            stream.options,
+            budget=budget,
+            group_by_length=data.group_by_length or data.packing,
+            rank=setup.ranks.rank,
+            world=setup.ranks.world,
+            step_batches=together,
+        )
         setup.say(f"Streaming: {data.shuffle_window:,} rows are held and shuffled together; nothing is kept on disk.")
         return rows
     if budget is not None:
         packs = pack(rows.train.lengths, budget, settings.seed)
         items = PackedRows(rows.train, packs)
-        order = EpochOrder(items.lengths, settings.batch_size, settings.seed)
+        order = EpochOrder(items.lengths, settings.batch_size, settings.seed, step_batches=together)
         setup.say(
             f"Packing: {len(rows.train):,} rows in {len(packs):,} packs of at most {budget:,} tokens; "
             f"padding {padding_share(order):.1%}. A batch of {settings.batch_size} packs holds about "
@@ -132,10 +181,71 @@ def arrange(config: TrainConfig, setup: Setup, loaded: Loaded, rows: Rows) -> Ro
         )
         return replace(rows, items=items, order=order)
     grouped = data.group_by_length or data.packing
-    order = EpochOrder(rows.train.lengths, settings.batch_size, settings.seed, grouped)
+    order = EpochOrder(rows.train.lengths, settings.batch_size, settings.seed, grouped, together)
     how = "of similar length" if grouped else "as they come"
-    setup.say(f"Batches: {settings.batch_size} rows {how}; padding {padding_share(order):.1%}.")
+    padding = "" if rows.pairs else f"; padding {padding_share(order):.1%}"
+    setup.say(f"Batches: {settings.batch_size} {'records' if rows.pairs else 'rows'} {how}{padding}.")
     return replace(rows, order=order)
+
+
+def _budget(config: TrainConfig, rows: Rows) -> int:
+    """Return how many tokens a pack may have."""
+    return config.data.pack_length or config.data.max_length * (2 if rows.pairs else 1)
+
+
+def _sharing(config: TrainConfig, setup: Setup, loaded: Loaded, rows: Rows) -> Rows | None:
+    """Return the rows with those together that begin alike, if that is asked for, or pays; else say why not."""
+    data, settings = config.data, config.training
+    if data.share_prefixes is False or rows.train is None:
+        return None
+    if (why := _why_not_shared(config, rows)) is not None:
+        if data.share_prefixes is True:
+            setup.say(f"Shared prefixes: not in this run ({why}).")
+        return None
+    starts, together = beginnings(rows.train), settings.gradient_accumulation_steps * setup.ranks.world
+    items: Any = rows.train
+    if data.packing:
+        packs = pack_alike(rows.train.lengths, _budget(config, rows), starts, settings.seed)
+        items, starts = PackedRows(rows.train, packs), starts[packs.indexes[packs.starts[:-1]]]
+    order = EpochOrder(items.lengths, settings.batch_size, settings.seed, step_batches=together, beginnings=starts)
+    taken = order.indexes()
+    cuts = range(0, len(taken), settings.batch_size)
+    looked = [taken[cut : cut + settings.batch_size] for cut in cuts[:: max(1, len(cuts) // _LOOKED_AT)]]
+    saved = saved_share([[items[int(number)] for number in batch] for batch in looked])
+    found = f"Shared prefixes: {saved:.1%} of the tokens could be computed once for several rows"
+    dropout = _dropout(config, loaded)
+    if data.share_prefixes == "auto" and saved < WORTH:
+        if saved >= 0.01:
+            setup.say(f"{found}; that is left, as it begins to pay at {WORTH:.0%}.")
+        return None
+    if data.share_prefixes == "auto" and dropout:
+        setup.say(f"{found}; that is left, as with dropout they would share what is drawn (data.share_prefixes=true).")
+        return None
+    if (why := why_no_tree(loaded.model, data.max_length)) is not None:
+        setup.say(f"{found}; not with this model ({why}).")
+        return None
+    setup.say(
+        f"Shared prefixes: rows that begin alike meet; in batches of {settings.batch_size} "
+        f"{'packs' if data.packing else 'rows'} {saved:.1%} of the tokens are not computed again."
+        + (" Rows draw one dropout for the tokens that they share." if dropout else "")
+    )
+    return replace(rows, items=items, order=order, shared=True)
+
+
+def _why_not_shared(config: TrainConfig, rows: Rows) -> str | None:
+    """Return why a run cannot compute shared tokens once, whatever its rows and its model are."""
+    if rows.work.options.answers == "judged":
+        return f"{config.objective.method} computes the second answer of each row without gradients"
+    if config.distributed is not None and config.distributed.engine != "ddp":
+        return f"distributed.engine={config.distributed.engine} is not tried with it"
+    return None
+
+
+def _dropout(config: TrainConfig, loaded: Loaded) -> bool:
+    """Tell whether anything draws at random in training."""
+    facts = loaded.model.config.get_text_config().to_dict()
+    named = [value for name, value in facts.items() if "drop" in name and isinstance(value, float)]
+    return any(value > 0 for value in (*named, getattr(config.tuning, "dropout", 0.0)))
 
 
 def _why_not(packing: Packing, max_length: int, device: str) -> str | None:
@@ -156,11 +266,14 @@ def padding_share(order: EpochOrder) -> float:
     return 1.0 - float(lengths.sum()) / float((batches.max(axis=1) * rows).sum())
 
 
-def say_report(say: Callable[[str], None], name: str, report: DataReport) -> None:
+def say_report(say: Callable[[str], None], name: str, report: DataReport, answers: Answers = "good") -> None:
     """Say what became of the records of some files: nothing is dropped or cut without a word."""
     rows = sum(file.kept - file.unlearned for file in report.files)
-    say(f"{name} data: {rows:,} records, {report.tokens:,} tokens, {report.label_tokens:,} of them learned from.")
+    what = "learned from" if answers == "good" else "answers to compare"
+    say(f"{name} data: {rows:,} records, {report.tokens:,} tokens, {report.label_tokens:,} of them {what}.")
     for file in report.files:
+        if file.format == "preference" and answers == "good":
+            say(f"  {file.path}: only good answers are learned; objective dpo, orpo or kto learns from bad ones too.")
         for note in file.notes:
             say(f"  {file.path}: {note}.")
         if file.unlearned:
@@ -196,11 +309,10 @@ def _stream(config: TrainConfig, setup: Setup, work: Work, validation: Prepared 
         processes=data.processes,
         loss_weights={path: weight.loss for path, weight in _weights(config).items()},
     )
-    assert work.tokenizer is not None  # made with one
     fingerprint = Preparation(work).key(paths) + (validation.fingerprint if validation is not None else "")
     digest = hashlib.sha256(fingerprint.encode()).hexdigest()
     rows = StreamRows(paths, work, options)
-    return Rows(None, validation, work.tokenizer.pad_id, digest, rows, loader=_loader(work))
+    return Rows(None, validation, work, digest, rows, loader=_loader(work))
 
 
 def _loader(work: Work) -> PictureLoader | None:

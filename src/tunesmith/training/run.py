@@ -10,16 +10,33 @@ from typing import TYPE_CHECKING, Any
 from .. import config as configuration
 from .. import lookup
 from ..errors import ConfigError, TunesmithError
-from ..runs import CONFIG, DATA, RunFolder, move_aside, open_run, read_json, replacing, write_json
+from ..runs import CONFIG, DATA, ENVIRONMENT, RunFolder, move_aside, open_run, read_json, replacing, write_json
 from . import checkpoint
+from .distributed import launch
 from .plot import draw_loss
 from .settings import TUNING, TrainConfig
 
 if TYPE_CHECKING:
+    from .distributed.ranks import Ranks
     from .rows import Rows
 
-FREE_TO_CHANGE = {"logging_steps", "save_steps", "keep_checkpoints", "report_to", "workers", "verify", "resume"}
+FREE_TO_CHANGE = {
+    "picture_roots",
+    "fetch_pictures",
+    "activation_offload",
+    "logging_steps",
+    "save_steps",
+    "keep_checkpoints",
+    "report_to",
+    "workers",
+    "verify",
+    "resume",
+}
 """Training settings that a resumed run may change: none of them touches the weights."""
+
+
+_PLACES = {"output", "distributed"}
+"""Sections that say where a run is, which does not touch its weights either."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +64,30 @@ def train(config: TrainConfig | Mapping[str, Any] | str | Path, overrides: Seque
         config = config.model_dump()
     source = Path(config) if isinstance(config, str) else config
     settings = configuration.read(TrainConfig, source, overrides)
-    run, resumed = _open(settings)
-    with run.locked():
-        return _train(settings, run, resumed)
+    from .distributed.ranks import joined  # torch: only when a run begins
+
+    if (plan := launch.planned(settings)) is not None:
+        return RunResult(Path(settings.output), **launch.run_in_ranks(plan, settings))
+    settings = launch.under_accelerate(settings)
+    with joined(settings.distributed is not None and settings.distributed.engine != "ddp") as ranks:
+        run, resumed = _open_together(settings, ranks)
+        with run.locked():
+            return _train(settings, run, resumed, ranks)
 
 
-def _open(config: TrainConfig) -> tuple[RunFolder, bool]:
+def _open_together(config: TrainConfig, ranks: Ranks) -> tuple[RunFolder, bool]:
+    """Let rank 0 open the run folder; the others see it, but do not write there."""
+    resumed = ranks.tell(_open(config, ranks.world)[1] if ranks.lead else None)
+    run = RunFolder(Path(config.output), writes=ranks.lead)
+    if not run.checkpoints.is_dir():
+        raise ConfigError(
+            f"output: rank 0 keeps the run in '{run.path}', which rank {ranks.rank} does not see on its machine. Give "
+            "a folder on a file system that all machines share."
+        )
+    return run, resumed
+
+
+def _open(config: TrainConfig, world: int) -> tuple[RunFolder, bool]:
     """Return the run folder and whether an earlier, unfinished run in it goes on."""
     run = open_run(config.output)
     state = run.status.get("state")
@@ -68,7 +103,7 @@ def _open(config: TrainConfig) -> tuple[RunFolder, bool]:
         )
     if not checkpoint.steps(run.checkpoints):
         return run, False  # nothing to go on from, so nothing that other settings could spoil
-    changed = _changed(config, run)
+    changed = _changed(config, run, world)
     if changed:
         raise ConfigError(
             f"The unfinished run '{run.path}' was started with other settings: {'; '.join(changed)}. Put them back "
@@ -77,9 +112,18 @@ def _open(config: TrainConfig) -> tuple[RunFolder, bool]:
     return run, True
 
 
-def _changed(config: TrainConfig, run: RunFolder) -> list[str]:
-    """Name the settings that differ from those the run was started with and that its weights depend on."""
+def _changed(config: TrainConfig, run: RunFolder, world: int) -> list[str]:
+    """Name the settings that differ from those the run was started with and that its weights depend on.
+
+    Over how many ranks a step is spread, and how the model lies on them, is free, if the step has the same rows.
+    """
+    from .setup import step_rows
+
     before = configuration.read(TrainConfig, run.path / CONFIG)
+    was = step_rows(before, (read_json(run.path / ENVIRONMENT) or {}).get("ranks", 1))
+    now = step_rows(config, world)
+    # KTO's baseline is a mean over the batch, so its size is part of the mathematics there.
+    free = FREE_TO_CHANGE | (set() if config.objective.method == "kto" else {"batch_size", "gradient_accumulation_steps"})
 
     def flat(value: Any, path: str = "") -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -87,47 +131,56 @@ def _changed(config: TrainConfig, run: RunFolder) -> list[str]:
         return {k: v for key, inner in value.items() for k, v in flat(inner, f"{path}.{key}" if path else key).items()}
 
     old, new = flat(before.model_dump()), flat(config.model_dump())
-    return [
+    changed = [
         f"{key} was {old.get(key)!r}, now {new.get(key)!r}"
         for key in sorted(set(old) | set(new))
-        if old.get(key) != new.get(key) and key.rsplit(".", 1)[-1] not in FREE_TO_CHANGE and key != "output"
+        if old.get(key) != new.get(key) and key.rsplit(".", 1)[-1] not in free and key.split(".")[0] not in _PLACES
     ]
+    rows = f"a step had {was} rows, now {now} (training.batch_size x gradient_accumulation_steps x ranks)"
+    return [*changed, rows] if was != now else changed
 
 
-def _train(config: TrainConfig, run: RunFolder, resumed: bool) -> RunResult:
+def _train(config: TrainConfig, run: RunFolder, resumed: bool, ranks: Ranks) -> RunResult:
     from . import steps
     from .callbacks import Progress
     from .rows import arrange, prepare_rows
     from .setup import choose
 
-    with replacing(run.path / CONFIG) as stream:
-        stream.write(configuration.dump(config))
-    run.write_environment()
+    if run.writes:
+        with replacing(run.path / CONFIG) as stream:
+            stream.write(configuration.dump(config))
+    run.write_environment(ranks.world)
     run.set_status("running", step=run.status.get("step", 0))
     progress = Progress()
     try:
-        setup = choose(config)
-        rows = prepare_rows(config, setup)
+        setup = choose(config, ranks)
+        with ranks.first():
+            rows = prepare_rows(config, setup)
         _check_data(run, rows, resumed)
         loaded = steps.load_base(config, setup)
         rows = arrange(config, setup, loaded, rows)
         method = lookup.find(TUNING, config.tuning.method)
         objective = steps.build_objective(config, setup, loaded, method, run)
+        steps.test_objective(config, setup, objective, rows)
         trainer = steps.build_trainer(config, setup, objective, rows, method, run)
-        steps.test_objective(config, setup, trainer, rows)
         stopped_by = steps.fit(config, setup, trainer, run, progress)
         if stopped_by is not None:
             run.set_status("interrupted", step=progress.step, loss=progress.loss, signal=stopped_by)
             return RunResult(run.path, "interrupted", progress.step, progress.loss, signal=stopped_by)
+        if not run.writes:
+            return RunResult(run.path, "finished", progress.step, progress.loss)
         _write_data(run, rows)
-        result = steps.save_result(config, setup, trainer, rows, method)
+        result = steps.save_result(config, setup, steps.learned(config, setup, trainer, method), rows, method, run)
         facts = steps.verify(config, setup, run)
         draw_loss(run)
     except KeyboardInterrupt:  # before the first step, or after the last
         run.set_status("interrupted", step=progress.step, loss=progress.loss)
         raise
     except BaseException as error:
-        run.set_status("failed", step=progress.step, loss=progress.loss, reason=_reason(error))
+        told = ranks.explained(error)
+        run.set_status("failed", step=progress.step, loss=progress.loss, reason=_reason(told))
+        if told is not error:
+            raise told from error
         raise
     run.set_status("finished", step=progress.step, loss=progress.loss, result=result.name, **facts)
     setup.say(f"Finished. The result is '{result}'; talk to it with: tunesmith chat {run.path}")
@@ -155,6 +208,8 @@ def _check_data(run: RunFolder, rows: Rows, resumed: bool) -> None:
 
 def _write_data(run: RunFolder, rows: Rows) -> None:
     """Write down what became of every record; again at the end, since a stream is read while the run goes on."""
+    if not run.writes:
+        return
     content = {"fingerprint": rows.fingerprint, **rows.report.as_json()}
     if rows.validation is not None and rows.validation.report is not rows.report:
         content["validation"] = rows.validation.report.as_json()

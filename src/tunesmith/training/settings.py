@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from .. import lookup
 from ..config import Chosen
 
-TUNING = "tunesmith.tuning"
+TUNING, OBJECTIVES = "tunesmith.tuning", "tunesmith.training.objectives"
 
 
 class _Section(BaseModel):
@@ -48,6 +49,8 @@ class DataSettings(_Section):
         validation_alias=AliasChoices("max_length", "model_max_length", "max_seq_length", "cutoff_len"),
         description="Tokens a row may have; what is over is cut at the right and reported.",
     )
+    picture_roots: Files = Field([], description="Folders whose pictures may be read, beside those of the data files.")
+    fetch_pictures: bool = Field(False, description="Fetch pictures of the web, once, into the cache.")
     on_bad: Literal["stop", "skip"] = Field("stop", description="What to do about records that cannot be used.")
     end_of_turn: Literal["every", "last"] = Field("every", description="Which answers' ends are taught (MiniCPM).")
     loss_on: Literal["answers", "last_answer", "all"] = Field(
@@ -56,6 +59,9 @@ class DataSettings(_Section):
     group_by_length: bool = Field(True, description="Put rows of similar length into one batch, to save padding.")
     packing: bool = Field(False, description="Join short rows into long ones; they never see each other.")
     pack_length: int | None = Field(None, ge=8, description="Tokens of a packed row. Default: max_length.")
+    share_prefixes: Literal["auto"] | bool = Field(
+        "auto", description="Compute tokens at the beginning of rows once for all rows of a batch that share them."
+    )
     streaming: bool = Field(False, description="Prepare rows while training, for data larger than the disk.")
     shuffle_window: int = Field(10_000, ge=1, description="streaming: how many rows are held and shuffled together.")
     processes: int | None = Field(None, ge=1, description="Processes that prepare rows. Default: one for each core.")
@@ -71,6 +77,15 @@ class DataSettings(_Section):
         return (1.0, 1.0) if isinstance(source, str) else (source.weight, source.loss_weight)
 
 
+HF_OPTIMIZERS = {
+    "adamw_torch": "adamw",
+    "adamw_torch_fused": "adamw",
+    "adamw_bnb_8bit": "adamw_8bit",
+    "paged_adamw_32bit": "paged_adamw",
+}
+"""Hugging Face's other names of optimisers that we have."""
+
+
 class TrainingSettings(_Section):
     """How the training goes."""
 
@@ -81,7 +96,9 @@ class TrainingSettings(_Section):
         None, ge=1, validation_alias=AliasChoices("eval_batch_size", "per_device_eval_batch_size")
     )
     gradient_accumulation_steps: int = Field(1, ge=1)
-    learning_rate: float | None = Field(None, gt=0, description="Default: 2e-4 for LoRA, 1e-5 for full.")
+    learning_rate: float | None = Field(
+        None, gt=0, description="Default: 2e-4 for LoRA, 1e-5 for full; dpo, kto: a tenth."
+    )
     schedule: Literal["cosine", "linear", "wsd", "constant"] = Field(
         "cosine", validation_alias=AliasChoices("schedule", "lr_scheduler_type")
     )
@@ -89,6 +106,10 @@ class TrainingSettings(_Section):
     warmup_steps: int | None = Field(None, ge=0, description="Overrides warmup_ratio.")
     min_learning_rate_ratio: float = Field(0.0, ge=0, lt=1, description="Where cosine and wsd end.")
     decay_ratio: float = Field(0.1, gt=0, le=1, description="wsd: the share of the steps that decays.")
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw", "paged_adamw_8bit", "adafactor", "muon"] = Field(
+        "adamw", validation_alias=AliasChoices("optimizer", "optim")
+    )
+    optimizer_in_backward: bool = Field(False, description="Update each parameter as soon as its gradient is there.")
     weight_decay: float = Field(0.0, ge=0)
     beta1: float = Field(0.9, ge=0, lt=1, validation_alias=AliasChoices("beta1", "adam_beta1"))
     beta2: float = Field(0.999, ge=0, lt=1, validation_alias=AliasChoices("beta2", "adam_beta2"))
@@ -99,6 +120,7 @@ class TrainingSettings(_Section):
     gradient_checkpointing: bool = Field(
         False, validation_alias=AliasChoices("gradient_checkpointing", "activation_checkpointing")
     )
+    activation_offload: bool = Field(False, description="Keep activations in main memory instead of on the GPU.")
     attention: str | None = Field(None, validation_alias=AliasChoices("attention", "attn_implementation"))
     seed: int = 42
     workers: int = Field(0, ge=0, validation_alias=AliasChoices("workers", "dataloader_num_workers"))
@@ -120,15 +142,86 @@ class TrainingSettings(_Section):
     def _hf_schedule(cls, value: Any) -> Any:
         return {"warmup_stable_decay": "wsd", "constant_with_warmup": "constant"}.get(value, value)
 
+    @field_validator("optimizer", mode="before")
+    @classmethod
+    def _hf_optimizer(cls, value: Any) -> Any:
+        return HF_OPTIMIZERS.get(value, value)
+
+    @model_validator(mode="after")
+    def _in_backward(self) -> TrainingSettings:
+        if self.optimizer_in_backward:
+            if self.gradient_accumulation_steps > 1:
+                raise ValueError(
+                    "optimizer_in_backward updates after every batch, so gradient_accumulation_steps must be 1"
+                )
+            if self.max_grad_norm > 0:
+                raise ValueError(
+                    "optimizer_in_backward never has all gradients at once, so they cannot be clipped to a common "
+                    "norm; set max_grad_norm: 0"
+                )
+            if self.precision == "fp16":
+                raise ValueError("optimizer_in_backward does not go with the loss scaling of precision fp16")
+        return self
+
+
+class DistributedSettings(_Section):
+    """Over how many processes a run is spread, and how."""
+
+    processes: int | Literal["auto"] = Field(
+        "auto",
+        validation_alias=AliasChoices("processes", "num_processes", "nproc_per_node"),
+        description="How many on this machine; auto: one for each GPU.",
+    )
+    engine: Literal["ddp", "deepspeed", "fsdp"] = Field(
+        "ddp", description="ddp: the model whole on each; fsdp and deepspeed share it out."
+    )
+    stage: Literal[1, 2, 3] = Field(2, description="deepspeed: 1 shares the optimizer out, 2 gradients too, 3 weights.")
+    offload: Literal["none", "optimizer", "all"] = Field(
+        "none", description="deepspeed: what lies in main memory; all (weights too) needs stage 3."
+    )
+    config: str | None = Field(None, description="A DeepSpeed JSON; it stands for stage and offload.")
+    nodes: int = Field(1, ge=1, validation_alias=AliasChoices("nodes", "nnodes", "num_machines"))
+    node_rank: int = Field(0, ge=0, description="Which of the machines this is, counted from 0.")
+    address: str | None = Field(None, description="Of machine 0, where there are several.")
+    port: int | None = Field(None, ge=1, le=65535, description="Of machine 0. Default: 29500, or a free one.")
+
+    @field_validator("processes")
+    @classmethod
+    def _some(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("must be at least 1, or auto")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> DistributedSettings:
+        usual = {"stage": 2, "offload": "none", "config": None}
+        given = [name for name, value in usual.items() if getattr(self, name) != value]
+        if self.engine != "deepspeed" and given:
+            raise ValueError(f"{', '.join(given)}: only with engine: deepspeed")
+        if self.config is not None and len(given) > 1:
+            raise ValueError("config is a whole DeepSpeed configuration; leave stage and offload out beside it")
+        if self.offload == "all" and self.stage != 3:
+            raise ValueError("offload: all puts the weights into main memory, which needs stage: 3")
+        if self.node_rank >= self.nodes:
+            raise ValueError(f"node_rank {self.node_rank} does not exist: {self.nodes} nodes are counted from 0")
+        return self
+
 
 class TrainConfig(_Section):
     """A training run: a model, data, what learns, how, and the folder where everything goes."""
 
     model: str = Field(validation_alias=AliasChoices("model", "model_name_or_path"))
     output: str = Field(validation_alias=AliasChoices("output", "output_dir"))
+    chat_template: str | None = Field(
+        None, description="human-assistant, chatml, minicpm or a .jinja file. Default: the model's own."
+    )
     data: DataSettings
     tuning: Annotated[Any, BeforeValidator(Chosen(TUNING, "method", "lora"))] = Field("lora", validate_default=True)
+    objective: Annotated[Any, BeforeValidator(Chosen(OBJECTIVES, "method", "sft"))] = Field(
+        "sft", validate_default=True
+    )
     training: TrainingSettings = Field(default_factory=lambda: TrainingSettings())
+    distributed: DistributedSettings | None = Field(None, description="Several processes. Default: one.")
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
@@ -140,18 +233,75 @@ class TrainConfig(_Section):
             raise ValueError("data.pack_length needs data.packing=true")
         if (self.data.pack_length or self.data.max_length) < self.data.max_length:
             raise ValueError("data.pack_length must not be less than data.max_length: a row would not fit")
+        if self.bf16_weights and (self.training.optimizer != "adamw" or self.training.precision in ("fp16", "fp32")):
+            raise ValueError(
+                f"tuning.master_weights={self.tuning.master_weights} is AdamW on bfloat16 weights; it goes with "
+                "training.optimizer=adamw and precision=bf16 (or auto)"
+            )
         if self.data.streaming:
             if self.training.steps is None:
                 raise ValueError("data.streaming needs training.steps: a stream has no end")
+            if self.data.share_prefixes is True:
+                raise ValueError("data.share_prefixes sorts all rows, which a stream cannot; leave it out")
             if self.data.validation_share:
                 raise ValueError("data.streaming cannot set a share apart; give data.validation instead")
             if any(self.data.weights_of(number)[0] != 1 for number in range(len(self.data.train))):
                 raise ValueError("data.streaming reads each source as it is; leave out weight (loss_weight works)")
         return self
 
+    @model_validator(mode="after")
+    def _can_be_shared_out(self) -> TrainConfig:
+        engine = "ddp" if self.distributed is None else self.distributed.engine
+        whole = {
+            "tuning.method=qlora": self.tuning.method == "qlora",
+            "tuning.master_weights": self.bf16_weights,
+            f"training.optimizer={self.training.optimizer}": self.training.optimizer != "adamw",
+            "training.optimizer_in_backward": self.training.optimizer_in_backward,
+            "training.activation_offload": self.training.activation_offload,
+        }
+        for name, asked in whole.items():
+            if asked and engine != "ddp":
+                raise ValueError(
+                    f"{name} needs whole tensors, and distributed.engine={engine} cuts them; use engine=ddp"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_objective(self) -> TrainConfig:
+        method, kind = self.objective.method, lookup.find(OBJECTIVES, self.objective.method)
+        if kind.ANSWERS == "good":
+            return self
+        if self.distributed is not None and self.distributed.engine != "ddp":
+            raise ValueError(
+                f"objective {method} works with distributed.engine ddp, not with {self.distributed.engine}"
+            )
+        if self.data.loss_on == "all":
+            raise ValueError(f"objective {method} compares answers, so data.loss_on cannot be all; leave it out")
+        if self.data.streaming and kind.REFERENCE:
+            raise ValueError(
+                f"objective {method} looks at all answers once before it trains, which a stream cannot give; "
+                "leave out data.streaming, or take objective orpo"
+            )
+        if self.data.pack_length is not None and self.data.pack_length < 2 * self.data.max_length:
+            raise ValueError(
+                f"data.pack_length must be at least twice data.max_length with objective {method}: both answers of a "
+                "record, each with its prompt, share a pack"
+            )
+        if kind.ANSWERS == "judged" and self.training.batch_size < 2:
+            raise ValueError(
+                f"objective {method} takes its baseline over a batch; training.batch_size must be 2 or more"
+            )
+        return self
+
+    @property
+    def bf16_weights(self) -> bool:
+        """Whether all that learns is held in bfloat16, without a float32 copy."""
+        return getattr(self.tuning, "master_weights", "float32") != "float32"
+
     @property
     def learning_rate(self) -> float:
-        """The learning rate in effect: the given one, or the method's usual one."""
+        """The learning rate in effect: the given one, or what is usual with the tuning and the objective."""
         if self.training.learning_rate is not None:
             return self.training.learning_rate
-        return 1e-5 if self.tuning.method == "full" else 2e-4
+        rate: float = lookup.find(OBJECTIVES, self.objective.method).RATE
+        return rate * (1e-5 if self.tuning.method == "full" else 2e-4)

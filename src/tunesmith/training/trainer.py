@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 
-from ..data.order import EpochOrder
-from ..data.types import IGNORE
-from ..errors import NonFiniteError, RunError
+from ..data.order import Deal, EpochOrder
+from ..errors import ConfigError, NonFiniteError, RunError
 from ..runs import RunFolder, check_space
 from . import checkpoint
+from .distributed.ranks import Ranks
+from .distributed.sharing import Whole, whole
+from .in_backward import StepInBackward
 from .objective import Objective, trainable_state
+from .optimizers import Learner, learners
+from .preferences import CHOSEN, MARGIN, REJECTED
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS, RANDOM = "weights.safetensors", "random.pt"
+
+
+class EpochLoader(DataLoader[Any]):
+    """A DataLoader that tells its sampler which epoch it is."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration is for. A stream counts by itself."""
+        if isinstance(self.batch_sampler, Deal):
+            self.batch_sampler.set_epoch(epoch)
 
 
 class TuneTrainer(Trainer):
@@ -27,25 +43,69 @@ class TuneTrainer(Trainer):
 
     Differences from HF's own: rows come in an order that follows from (seed, epoch) alone; the loss is a sum over
     the step's label tokens divided by their count; evaluation keeps two numbers, not logits; a loss or gradient that
-    is not finite stops the run before the update; checkpoints are whole or not there.
+    is not finite stops the run before the update; checkpoints are whole or not there, and the same over any number of
+    ranks. `form` is how the model lies on these.
     """
 
     optimizer: torch.optim.Optimizer | None
     control: Any
 
     def __init__(
-        self, *, run: RunFolder, order: EpochOrder | None, keep: int, keep_best: bool, **arguments: Any
+        self,
+        *,
+        run: RunFolder,
+        order: EpochOrder | None,
+        keep: int,
+        keep_best: bool,
+        make_optimizer: Callable[[Sequence[Learner]], torch.optim.Optimizer],
+        form: Whole,
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
+        self.form = form
+        self.resume_from: Path | None = None
+        """The checkpoint that the model was built with."""
+        self.groups: list[list[nn.Parameter]] = []
+        """What the optimiser was built over."""
         self.run, self.order, self.keep, self.keep_best = run, order, keep, keep_best
+        self.make_optimizer = make_optimizer
         self.factors: dict[str, float] = {}
         """Learning-rate factors by parameter name (LoRA+)."""
+        self.step_in_backward = False
+        """Whether the optimiser steps inside the backward pass; `in_backward` does so once training has begun."""
+        self.in_backward: StepInBackward | None = None
+        self.offload: Any = nullcontext()
+        """Where the forward pass leaves its activations."""
         self.tokens_seen = 0
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes of this run."""
+        return self.form.ranks
 
     # --- rows and loss -------------------------------------------------------------------------------------------
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder | None:
-        return self.order
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return the batches of this rank."""
+        return self._loader(self.train_dataset, self.order, self.args.per_device_train_batch_size)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        """Return this rank's batches of the validation rows."""
+        return self._loader(self.eval_dataset, range(len(self.eval_dataset)), self.args.per_device_eval_batch_size)
+
+    def _loader(self, items: Any, order: EpochOrder | range | None, batch_size: int) -> EpochLoader:
+        options: dict[str, Any] = {
+            "collate_fn": self.data_collator,
+            "num_workers": self.args.dataloader_num_workers,
+            "pin_memory": self.args.dataloader_pin_memory,
+        }
+        if order is None:  # a stream deals by itself
+            return EpochLoader(items, batch_size=batch_size, **options)
+        deal = Deal(order, batch_size, self.ranks.rank, self.ranks.world)
+        return EpochLoader(items, batch_sampler=deal, **options)
+
+    def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
+        return self.form.wrapped(model, self.accelerator.autocast)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -57,10 +117,13 @@ class TuneTrainer(Trainer):
         Raises:
             NonFiniteError: the loss is NaN or infinite.
         """
-        loss = model(**inputs)
-        if not torch.isfinite(loss):
+        with self.offload:
+            loss = model(**inputs)
+        finite = bool(torch.isfinite(loss))
+        if self.ranks.most(not finite):  # all of them stop, or none
+            what = "the loss of another rank is not finite" if finite else f"the loss is {loss.item()}"
             raise NonFiniteError(
-                f"Step {self.state.global_step + 1}: the loss is {loss.item()}. The run stops before this update; the "
+                f"Step {self.state.global_step + 1}: {what}. The run stops before this update; the "
                 "weights are those of the step before. Usual causes: a learning rate that is too high, float16, or "
                 "a damaged checkpoint. Lower training.learning_rate or use bf16/fp32; the last checkpoint is good."
             )
@@ -68,14 +131,44 @@ class TuneTrainer(Trainer):
         self.tokens_seen += int(inputs["attention_mask"].count_nonzero())
         return loss * (self.accelerator.num_processes / num_items_in_batch)
 
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
+        """Return what the loss of the step is divided by, over all its batches and ranks: labels, or pairs."""
+        own = sum(self.model.count(batch) for batch in batch_samples)
+        return torch.tensor(round(self.ranks.total(own)[0]), device=device)
+
+    def log(self, logs: dict[str, float], *more: Any, **named: Any) -> None:
+        """Log, and with a loss what the objective measured since the last one."""
+        if "loss" in logs:
+            logs.update(self._measured())
+            self.model.measures.clear()
+        super().log(logs, *more, **named)
+
+    def _measured(self) -> dict[str, float]:
+        """Return the means of what the objective measured, over all ranks; a mean of nothing is left out."""
+        measures = self.model.measures
+        sums = iter(self.ranks.total(*(float(number) for pair in measures.values() for number in pair)))
+        means = {name: (next(sums), next(sums)) for name in measures}
+        found = {name: total / count for name, (total, count) in means.items() if count}
+        if CHOSEN in found and REJECTED in found:
+            found[MARGIN] = found[CHOSEN] - found[REJECTED]
+        return found
+
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         self._check_gradients()
         return super()._clip_grad_norm(model)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        if self.in_backward is not None:  # the gradients are gone; it has checked them
+            return self.in_backward.take_norm()
         if grad_norm is None:  # clipping is switched off
             self._check_gradients()
-        return super()._get_grad_norm(model, grad_norm=grad_norm)
+        norm = whole(super()._get_grad_norm(model, grad_norm=grad_norm))
+        if self.is_deepspeed_enabled and not self.args.fp16 and not math.isfinite(norm):
+            raise NonFiniteError(
+                f"Step {self.state.global_step + 1}: the gradients are not finite. DeepSpeed has updated the weights in "
+                "memory with them, so these are of no use; the last checkpoint is good. Lower training.learning_rate."
+            )
+        return norm
 
     def _check_gradients(self) -> None:
         """Stop before clipping, which would spread one NaN over all gradients.
@@ -86,9 +179,9 @@ class TuneTrainer(Trainer):
         if self.args.fp16:
             return  # with loss scaling an infinite gradient is an ordinary event: the scaler skips that step
         gradients = {n: p.grad for n, p in self.model.named_parameters() if p.grad is not None}
-        if torch.isfinite(nn.utils.get_total_norm(gradients.values())):
+        if torch.isfinite(whole(nn.utils.get_total_norm(gradients.values()))):
             return
-        names = [name for name, gradient in gradients.items() if not torch.isfinite(gradient).all()]
+        names = [name for name, gradient in gradients.items() if not torch.isfinite(whole(gradient)).all()]
         first = names[0].removeprefix("model.") if names else "all parameters together"
         raise NonFiniteError(
             f"Step {self.state.global_step + 1}: the gradient of {first} is not finite ({len(names)} tensors in all). "
@@ -97,50 +190,57 @@ class TuneTrainer(Trainer):
         )
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Build AdamW over groups: with and without weight decay, each with its learning-rate factor (LoRA+)."""
+        """Build the optimiser over what learns, each with its weight decay and learning rate (LoRA+).
+
+        Raises:
+            ConfigError: it is to step inside the backward pass, and there are several processes.
+        """
         optimizer = self.optimizer
         if optimizer is None:
-            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             decayed = set(self.get_decay_parameter_names(self.model))
-            groups: dict[tuple[float, float], list[Tensor]] = {}
-            for name, parameter in self.model.named_parameters():
-                if parameter.requires_grad:
-                    decay = self.args.weight_decay if name in decayed else 0.0
-                    groups.setdefault((decay, self.factors.get(name, 1.0)), []).append(parameter)
-            optimizer = self.optimizer = kind(
-                [
-                    {"params": parameters, "weight_decay": decay, "lr": self.args.learning_rate * factor}
-                    for (decay, factor), parameters in groups.items()
-                ],
-                **options,
-            )
+            names = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+            decays = {name: self.args.weight_decay if name in decayed else 0.0 for name in names}
+            rates = {name: self.args.learning_rate * self.factors.get(name, 1.0) for name in names}
+            optimizer = self.optimizer = self.make_optimizer(learners(self.model, decays, rates))
+            self.groups = [list(group["params"]) for group in optimizer.param_groups]
+        if self.step_in_backward and self.in_backward is None:
+            if self.accelerator.num_processes > 1:
+                raise ConfigError(
+                    "training.optimizer_in_backward works in one process only: gradients of several are averaged first."
+                )
+            self.in_backward = StepInBackward(self.model, optimizer)
         return optimizer
 
     # --- evaluation ----------------------------------------------------------------------------------------------
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """Return the mean loss per label token over the validation rows, without weights; only two numbers are kept.
+        """Return the mean loss per label token, or pair, over the validation rows, without weights.
+
+        Each rank computes its share.
 
         Raises:
             RunError: it gives no number.
         """
         was_training = self.model.training
         self.model.eval()
+        training, self.model.measures = self.model.measures, {}
         total, count = torch.zeros((), dtype=torch.float64), 0
         with torch.no_grad(), self.accelerator.autocast():
             for batch in self.get_eval_dataloader():
                 batch = self._prepare_inputs(batch)
                 batch.pop("weights", None)
                 total += self.model(**batch).double().cpu()
-                count += int((batch["labels"][:, 1:] != IGNORE).sum())
+                count += self.model.count(batch)
         self.model.train(was_training)
-        loss = float(total) / count if count else math.nan
+        measured, self.model.measures = self._measured(), training
+        summed, items = self.ranks.total(float(total), count)
+        loss = summed / items if items else math.nan
         if not math.isfinite(loss):
             raise RunError(
-                f"Step {self.state.global_step}: evaluation gives no number (loss {loss}, {count} label tokens). "
+                f"Step {self.state.global_step}: evaluation gives no number (loss {loss}, {items:.0f} label tokens or pairs). "
                 "Check data.validation and the last training losses."
             )
-        metrics = {f"{metric_key_prefix}_loss": loss}
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in {"loss": loss, **measured}.items()}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -156,24 +256,56 @@ class TuneTrainer(Trainer):
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        state = trainable_state(self.model)
-        # weights and two AdamW moments, all in the dtype of the weights
-        check_space(self.run.path, 3 * sum(t.numel() * t.element_size() for t in state.values()), "a checkpoint")
+        assert self.optimizer is not None  # training has begun
+        weights = self.form.weights(self.model)
+        moments = self.form.optimizer_state(self.optimizer, self.groups)
+        draws = {"cpu": torch.stack(self.ranks.collect(torch.get_rng_state()))}
+        if torch.cuda.is_available():
+            draws["cuda"] = torch.stack(self.ranks.collect(torch.cuda.get_rng_state()))
 
         def fill(folder: Path) -> None:
-            save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / WEIGHTS)
-            self._save_optimizer_and_scheduler(str(folder))
+            save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / WEIGHTS)
+            torch.save(moments, folder / OPTIMIZER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), folder / SCHEDULER_NAME)
             self._save_scaler(str(folder))
-            self._save_rng_state(str(folder))
+            torch.save(draws, folder / RANDOM)
             self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
 
-        parent = self.run.checkpoints
-        checkpoint.write(parent, checkpoint.folder_name(self.state.global_step), fill)
-        best = {self.state.best_global_step} if self.keep_best and self.state.best_global_step else set()
-        checkpoint.prune(parent, self.keep, protect=best)
+        if self.ranks.lead:
+            # weights and two AdamW moments, all in the dtype of the weights
+            check_space(self.run.path, 3 * sum(t.numel() * t.element_size() for t in weights.values()), "a checkpoint")
+            parent = self.run.checkpoints
+            checkpoint.write(parent, checkpoint.folder_name(self.state.global_step), fill)
+            best = {self.state.best_global_step} if self.keep_best and self.state.best_global_step else set()
+            checkpoint.prune(parent, self.keep, protect=best)
+        self.ranks.wait()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_trainable(self.model, Path(resume_from_checkpoint))
+        """Do nothing: the model was built with these weights, before it was shared out."""
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
+        """Let HF's trainer prepare as for a new run, and put back what a checkpoint holds, whatever form it is from."""
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
+        if resume_from_checkpoint is not None:
+            assert self.optimizer is not None  # just built
+            folder = Path(resume_from_checkpoint)
+            self.form.put_weights(self.model, load_file(folder / WEIGHTS))
+            moments = torch.load(folder / OPTIMIZER_NAME, map_location="cpu", weights_only=True)
+            self.form.put_optimizer_state(self.optimizer, self.groups, moments)
+            self.lr_scheduler.load_state_dict(torch.load(folder / SCHEDULER_NAME, weights_only=True))
+            self._load_scaler(str(folder))
+        return prepared
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        draws = torch.load(Path(checkpoint) / RANDOM, weights_only=True)
+        if len(draws["cpu"]) != self.ranks.world:  # each rank's own again, if only dropout draws from them
+            torch.manual_seed(hash((self.args.seed, self.state.global_step, self.ranks.rank)))
+            return
+        torch.set_rng_state(draws["cpu"][self.ranks.rank].clone())
+        if torch.cuda.is_available() and "cuda" in draws:
+            torch.cuda.set_rng_state(draws["cuda"][self.ranks.rank].clone())
 
 
 def load_trainable(objective: Objective | nn.Module, folder: Path) -> None:

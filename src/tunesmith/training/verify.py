@@ -1,4 +1,4 @@
-"""The round trip: a clean process loads what was saved and must reproduce recorded logits and every trained tensor."""
+"""The round trip: a clean process loads what was saved and must reproduce logits, prompts and every trained tensor."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..data.types import Batch
-from ..errors import RoundTripError
-from ..runs import read_json, write_json
+from ..data.chat import ChatFormat, render
+from ..data.tokenizer import TextTokenizer
+from ..data.types import Batch, Conversation, Message
+from ..errors import RecordError, RoundTripError
+from ..runs import read_json, share, write_json
 from .objective import Objective, trainable_state
 
 LOGITS, FACTS = "verification.safetensors", "verification.json"
 ROWS, TOKENS = 4, 64
+_PROBE = Conversation((Message("user", "你好"), Message("assistant", "Hello."), Message("user", "Who are you?")))
 
 
 def digest(tensor: Tensor) -> str:
@@ -29,12 +32,28 @@ def digest(tensor: Tensor) -> str:
     return hashlib.sha256(head + data.view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
-def record(objective: Objective, batches: list[Batch], run: Path, same_tensors: bool, dtype: torch.dtype) -> None:
+def prompt_ids(chat: ChatFormat, tokenizer: TextTokenizer) -> list[int]:
+    """Return a short conversation as chat would send it; nothing where the template refuses it."""
+    try:
+        return render(_PROBE, chat, tokenizer, open_turn=True).input_ids
+    except RecordError:
+        return []
+
+
+def record(
+    objective: Objective,
+    batches: list[Batch],
+    run: Path,
+    same_tensors: bool,
+    dtype: torch.dtype,
+    prompt: list[int],
+) -> None:
     """Write what the trained model computes for a few rows, and the digests of what was trained.
 
     `batches` hold one row each; a row with pictures is taken whole, another one up to `TOKENS`. `same_tensors`: the
     saved tensors are the trained ones (not so for PiSSA, whose adapter is saved in another form; what was trained in
-    full beside it is compared all the same). `dtype`: what the clean process must load the model in.
+    full beside it is compared all the same). `dtype`: what the clean process must load the model in. `prompt`: the
+    `prompt_ids` with the template and the tokenizer of training.
     """
     device = next(objective.parameters()).device
     tensors: dict[str, Tensor] = {}
@@ -46,9 +65,11 @@ def record(objective: Objective, batches: list[Batch], run: Path, same_tensors: 
             tensors |= {f"{number}.pixel_values.{slice}": pixels for slice, pixels in enumerate(batch["pixel_values"])}
         tensors[f"{number}.logits"] = _logits(objective.inner, _inputs(tensors, number), device)
     save_file(tensors, run / LOGITS)
+    share(run / LOGITS)
     learned = trainable_state(objective)
     digests = {name: digest(tensor) for name, tensor in learned.items() if same_tensors or ".lora_" not in name}
-    write_json(run / FACTS, {"dtype": str(dtype).removeprefix("torch."), "device": device.type, "tensors": digests})
+    facts = {"dtype": str(dtype).removeprefix("torch."), "device": device.type, "prompt": prompt, "tensors": digests}
+    write_json(run / FACTS, facts)
 
 
 def check_in_clean_process(run: Path) -> dict[str, Any]:
@@ -60,12 +81,12 @@ def check_in_clean_process(run: Path) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "tunesmith.training.verify", str(run)], capture_output=True, text=True, check=False
     )
-    try:
-        report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        raise RoundTripError(
-            f"The saved result in '{run}' cannot be loaded by a clean process:\n{done.stderr[-2000:]}"
-        ) from None
+    report: dict[str, Any] = {}
+    for line in done.stdout.splitlines():
+        if line.startswith("{"):
+            report |= json.loads(line)
+    if not report:
+        raise RoundTripError(f"The saved result in '{run}' cannot be loaded by a clean process:\n{done.stderr[-2000:]}")
     if report["faults"]:
         raise RoundTripError(
             f"What was saved in '{run}' is not what was trained: {'; '.join(report['faults'][:5])}. Do not use the "
@@ -75,13 +96,19 @@ def check_in_clean_process(run: Path) -> dict[str, Any]:
 
 
 def compare(run: Path) -> dict[str, Any]:
-    """Load the result of a run and compare it with the record; return {"faults", "max_logit_difference", "rows"}."""
-    from ..models.load import load
+    """Load the result of a run and compare it with the record; return what is wrong, and how much was compared."""
+    from ..generate.kernels import use_kernel
+    from ..models.load import load, text_tokenizer
+    from ..models.quantise import is_quantised
 
     facts, stored = read_json(run / FACTS), load_file(run / LOGITS)
     dtype = getattr(torch, facts["dtype"])
     loaded = load(run, dtype=dtype, device=facts["device"])
+    use_kernel(loaded.model, torch.device(facts["device"]), dtype)  # as in training
     faults = _tensor_faults(loaded.model, facts["tensors"])
+    tokenizer = text_tokenizer(loaded.tokenizer)
+    if prompt_ids(loaded.family.chat(tokenizer, loaded.model.config.to_dict()), tokenizer) != facts["prompt"]:
+        faults.append("a conversation becomes other tokens (another chat template or tokenizer than in training)")
     rows, worst = sum(name.endswith(".logits") for name in stored), 0.0
     inner = loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
     for number in range(rows):
@@ -91,7 +118,24 @@ def compare(run: Path) -> dict[str, Any]:
         worst = max(worst, difference)
         if not difference <= (1e-4 if dtype == torch.float32 else 5e-2) * max(1.0, float(expected.abs().max())):
             faults.append(f"the logits of row {number} differ by up to {difference:.3g}")
-    return {"faults": faults, "max_logit_difference": worst, "rows": rows, "tensors": len(facts["tensors"])}
+    quantised = any(is_quantised(module) for module in loaded.model.modules())
+    counts = {"rows": rows, "tensors": len(facts["tensors"]), "quantised": quantised}
+    return {"faults": faults, "max_logit_difference": worst, **counts}
+
+
+def unquantised_difference(run: Path) -> float:
+    """Put the adapter of a run on the base as it is stored; return how far the logits of the first row are apart.
+
+    That is the error of quantisation, not a fault. It is computed on the CPU: the GPU of such a run may be too small
+    for the base, and float16 is slow there.
+    """
+    from ..models.load import load
+
+    facts, stored = read_json(run / FACTS), load_file(run / LOGITS)
+    dtype = torch.float32 if facts["dtype"] == "float32" else torch.bfloat16
+    loaded = load(run, dtype=dtype, device="cpu", base="stored")
+    logits = _logits(loaded.model.get_base_model(), _inputs(stored, 0), torch.device("cpu"))
+    return float((logits - stored["0.logits"]).abs().max())
 
 
 def _tensor_faults(model: torch.nn.Module, digests: dict[str, str]) -> list[str]:
@@ -126,4 +170,7 @@ def _logits(model: Any, inputs: dict[str, Any], device: torch.device) -> Tensor:
 
 
 if __name__ == "__main__":
-    print(json.dumps(compare(Path(sys.argv[1]))))
+    report = compare(Path(sys.argv[1]))
+    print(json.dumps(report), flush=True)  # so that it counts whatever becomes of the rest
+    if report["quantised"]:
+        print(json.dumps({"unquantised_difference": unquantised_difference(Path(sys.argv[1]))}))

@@ -112,15 +112,29 @@ def _matching(model: PreTrainedModel, targets: Targets) -> list[str]:
         raise ConfigError(f"tuning.targets: '{targets}' is not a regular expression: {error}.") from None
 
 
-def _check_names(model: nn.Module, targets: list[str]) -> None:
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    short = sorted({_last(name) for name in linear})
-    for target in targets:
-        if not any(name == target or name.endswith(f".{target}") for name, _ in model.named_modules()):
-            raise ConfigError(
-                f"tuning.targets: this model has no layer '{target}'{lookup.nearest(target, short) or '.'} "
-                f"Its linear layers: {', '.join(short)}."
-            )
+def _check_names(model: PreTrainedModel, targets: list[str]) -> None:
+    names = [name for name, _ in model.named_modules()]
+    missing = [one for one in targets if not any(name == one or name.endswith(f".{one}") for name in names)]
+    if not missing:
+        return
+    linear = list(dict.fromkeys(_last(name) for name in linear_layers(model)))  # in the order of the model
+    quoted = ", ".join(f"'{name}'" for name in missing)
+    close = lookup.nearest(missing[0], linear) if len(missing) == 1 else ""
+    joined = "".join(f" {name} is {parts} in one." for name in linear if (parts := _joined(name)))
+    raise ConfigError(
+        f"tuning.targets: this model has no layer{'s' if len(missing) > 1 else ''} {quoted}{close or '.'} "
+        f"Its linear layers: {', '.join(linear)}.{joined} Write targets: [{', '.join(linear)}] or some of them, or "
+        "leave targets out."
+    )
+
+
+def _joined(name: str) -> str:
+    """Return what a layer holds whose name says that it is several in one: qkvu_proj, qkv_proj."""
+    letters = name.partition("_")[0]
+    if not letters.startswith("qkv"):
+        return ""
+    parts = [*letters[:3], *("the gate" if letter in "ug" else letter for letter in letters[3:])]
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _last(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from ..errors import ConfigError
+from ..runs import share
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -31,8 +32,8 @@ PARTS = ("language", "vision", "resampler", "embeddings")
 """The parts that a model may have; each is a setting."""
 
 
-class Config(BaseModel):
-    """Settings of LoRA. `rank` r and `alpha` give the scale alpha / r (alpha / sqrt(r) with `rslora`).
+class Settings(BaseModel):
+    """What LoRA and QLoRA can be told. `rank` r and `alpha` give the scale alpha / r (alpha / sqrt(r) with `rslora`).
 
     `targets`: "all-linear" (every linear layer but the head), a list of layer names, or a regular expression over
     full module names. `plus_ratio`: learning rate of B over that of A (LoRA+). `init`: "default", "pissa" (exact
@@ -44,7 +45,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    method: Literal["lora"] = "lora"
+    method: Literal["lora", "qlora"]
     rank: int = Field(16, ge=1, validation_alias=AliasChoices("rank", "r", "lora_rank", "lora_r"))
     alpha: float = Field(32, gt=0, validation_alias=AliasChoices("alpha", "lora_alpha"))
     dropout: float = Field(0.0, ge=0, lt=1, validation_alias=AliasChoices("dropout", "lora_dropout"))
@@ -61,7 +62,13 @@ class Config(BaseModel):
     embeddings: Literal["full", "frozen"] = "frozen"
 
 
-def apply(model: PreTrainedModel, family: Family, config: Config) -> PeftModel:
+class Config(Settings):
+    """Settings of LoRA."""
+
+    method: Literal["lora"] = "lora"
+
+
+def apply(model: PreTrainedModel, family: Family, config: Settings) -> PeftModel:
     """Freeze the model, add adapters and let parts learn in full; what learns is float32 whatever the base's dtype.
 
     Raises:
@@ -72,7 +79,7 @@ def apply(model: PreTrainedModel, family: Family, config: Config) -> PeftModel:
     from ._parts import check_ways, layers_for, let_learn  # torch: only when a model is there
 
     ways = {part: getattr(config, part) for part in PARTS}
-    check_ways(family, ways, {part: Config.model_fields[part].default for part in PARTS})
+    check_ways(family, ways, {part: Settings.model_fields[part].default for part in PARTS})
     targets = layers_for(model, family, ways, config.targets)
     settings = LoraConfig(
         r=config.rank,
@@ -89,7 +96,7 @@ def apply(model: PreTrainedModel, family: Family, config: Config) -> PeftModel:
         with warnings.catch_warnings():  # PEFT 0.21 asks transformers 5.23 by an old name
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
             adapted = get_peft_model(model, settings)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"tuning: {error}") from None
     let_learn(model, family, ways)
     return adapted
@@ -100,17 +107,23 @@ def save(model: PeftModel, folder: Path) -> bool:
 
     PiSSA trains against a changed base; its adapter is written as an ordinary one of twice the rank for the
     original base, so its tensors differ while the function is the same.
+
+    An adapter on the head or the embedding is saved without the base's matrix, which it does not change
+    (`save_embedding_layers`); one that learns in full is among what `write_trained` writes.
     """
     from ..models.trained import write_trained
 
     write_trained(model, folder)
     initial = folder.parent / INITIAL
     if model.peft_config["default"].init_lora_weights is True or not initial.is_dir():
-        model.save_pretrained(str(folder))
+        model.save_pretrained(str(folder), save_embedding_layers=False)
         return True
-    with warnings.catch_warnings():  # it recommends what is being done
+    with warnings.catch_warnings():  # it recommends what is being done, and looks at the first adapter with "auto"
         warnings.filterwarnings("ignore", message="PiSSA changes the base weights")
-        model.save_pretrained(str(folder), path_initial_model_for_weight_conversion=str(initial))
+        warnings.filterwarnings("ignore", message="Setting `save_embedding_layers`")
+        model.save_pretrained(
+            str(folder), save_embedding_layers=False, path_initial_model_for_weight_conversion=str(initial)
+        )
     return False
 
 
@@ -121,10 +134,12 @@ def prepare(model: PeftModel, run: Path) -> None:
         return
     kind = settings.init_lora_weights
     settings.init_lora_weights = True  # a plain adapter on disk; PEFT asks for this before the conversion
-    model.save_pretrained(str(run / INITIAL))
+    model.save_pretrained(str(run / INITIAL), save_embedding_layers=False)
+    for file in (run / INITIAL).iterdir():
+        share(file)
     settings.init_lora_weights = kind
 
 
-def learning_rate_factor(name: str, config: Config) -> float:
+def learning_rate_factor(name: str, config: Settings) -> float:
     """Return what the learning rate of the parameter `name` is multiplied by: LoRA+ speeds up the B matrices."""
     return config.plus_ratio if config.plus_ratio is not None and ".lora_B." in name else 1.0
