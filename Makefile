@@ -54,6 +54,8 @@ bench: $(STAMP)
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/vision.py
 	$(BIN)/python bench/length.py
+	$(BIN)/python bench/prefix.py
+	$(BIN)/python bench/eval.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -113,7 +113,8 @@ def settings(job: dict[str, Any]) -> dict[str, Any]:
     return {
         "model": job["model"],
         "output": job["output"],
-        "data": {"train": job["rows"], "max_length": MAX_LENGTH},
+        # the batches of the plain recipe: rows that begin alike are not brought together (bench/prefix.py does so)
+        "data": {"train": job["rows"], "max_length": MAX_LENGTH, "share_prefixes": False},
         "tuning": {"method": "lora", "rank": 16, "alpha": 32},
         "training": {
             "steps": job["steps"],

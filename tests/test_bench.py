@@ -16,3 +16,11 @@ def test_sides_do_the_same_work() -> None:
     assert done.returncode == 0, done.stderr
     assert "Largest difference of a step's loss" in done.stdout
     assert "written to" not in done.stdout
+
+
+def test_a_shared_prefix_gives_the_same_loss() -> None:
+    options = ["--case", "nano-minicpm", "--rows", "2", "--repeats", "1", "--threads", "2", "--no-write"]
+    command = [sys.executable, str(ROOT / "bench" / "prefix.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "shared prefix once" in done.stdout and "written to" not in done.stdout

@@ -31,6 +31,7 @@ PAIRS = [
     "docs/data.md",
     "docs/configuration.md",
     "docs/distributed.md",
+    "docs/evaluation.md",
     "docs/migrating.md",
 ]
 SECTIONS = {

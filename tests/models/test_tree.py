@@ -60,11 +60,11 @@ def test_models_that_cannot(kind: str, more: dict[str, Any], wanted: str) -> Non
     assert model.config._attn_implementation == before
 
 
-def test_linear_attention_is_refused() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_linear_attention_begins_with_the_state_behind_what_is_shared(dtype: torch.dtype) -> None:
     config = TransnormerConfig(vocab_size=90, decoder_embed_dim=32, decoder_layers=2, decoder_attention_heads=2,
                                glu_dim=48, hidden_dim=32)  # fmt: skip
-    reason = why_no_tree(TransnormerForCausalLM(config), 40)
-    assert reason is not None and "TransnormerForCausalLM cannot be called on a tree" in reason
+    assert why_no_tree(TransnormerForCausalLM(config).to(dtype), 40) is None
 
 
 def test_an_attention_that_leaks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from tunesmith.ops.tree import Run, tree_attention
+from tunesmith.ops.lightning import Decay, block_attention, decay_rates
+from tunesmith.ops.tree import Run, tree_attention, tree_linear_attention
 
 RUNS: list[Run] = [(-1, 9, 1), (0, 4, 3), (0, 6, 1), (2, 1, 2), (2, 5, 1), (-1, 3, 2)]
 PATHS = [[(0, 0), (1, 0)], [(0, 0), (1, 1)], [(0, 0), (1, 2)], [(0, 0), (2, 0), (3, 0)], [(0, 0), (2, 0), (3, 1)],
@@ -61,3 +62,19 @@ def test_dropout_is_drawn() -> None:
     parts = inputs()
     first, second = (tree_attention(*parts, RUNS, dropout=0.5) for _ in range(2))
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("block", [2, 128])
+def test_linear_attention_gives_what_paths_give_alone(block: int) -> None:
+    query, key, value = parts = inputs(groups=4)
+    decay = Decay(decay_rates(4, 0, 2), block=block)
+    output = tree_linear_attention(query, key, value, decay, RUNS, block_attention)
+    assert output.shape == (1, 4, query.shape[2], 6)
+    weights = [torch.randn(4, len(place), 6, dtype=torch.float64) for place in places()]
+    alone = [block_attention(*(x[:, :, place] for x in parts), decay)[0][0] for place in places()]
+    for place, one in zip(places(), alone, strict=True):
+        torch.testing.assert_close(output[0][:, place], one)
+    shared = sum((output[0][:, place] * weight).sum() for place, weight in zip(places(), weights, strict=True))
+    single = sum((one * weight).sum() for one, weight in zip(alone, weights, strict=True))
+    for found, wanted in zip(torch.autograd.grad(shared, parts), torch.autograd.grad(single, parts), strict=True):
+        torch.testing.assert_close(found, wanted)

@@ -35,9 +35,12 @@ from tunesmith.tuning import full, lora
 
 
 def objective_of(kind: str, folder: Path, tuning: str = "full") -> Objective:
-    """MiniCPM or Llama, both with grouped queries, ready for a forest."""
+    """MiniCPM or Llama, both with grouped queries, or linear attention; ready for a forest."""
     if kind == "minicpm":
         loaded = load(folder, dtype=torch.float32)
+        model, family = loaded.model, loaded.family
+    elif kind == "transnormer":
+        loaded = load("nano-transnormer", dtype=torch.float32)
         model, family = loaded.model, loaded.family
     else:
         sizes = {"vocab_size": 260, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
@@ -91,7 +94,7 @@ def family_rows(weights: bool = False) -> list[Example]:
     ]
 
 
-@pytest.mark.parametrize("kind", ["minicpm", "llama"])
+@pytest.mark.parametrize("kind", ["minicpm", "llama", "transnormer"])
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 @pytest.mark.parametrize("variant", ["plain", "weights", "packed", "checkpointing", "double", "no head", "labels"])
 def test_shared_equals_one_by_one(kind: str, tuning: str, variant: str, tiny_model_folder: Path) -> None:

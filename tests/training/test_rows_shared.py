@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
 from tunesmith.errors import ConfigError
@@ -144,3 +145,25 @@ def test_pairs_share_their_prompt(config: dict, tmp_path: Path, capfd: Any) -> N
         train(run_of(config, tmp_path / name, data, objective="dpo", training=step))
     assert capfd.readouterr().err.count("Shared prefixes: rows that begin alike meet") == 1
     assert losses(tmp_path / "shared") == pytest.approx(losses(tmp_path / "plain"), rel=1e-4)
+
+
+def test_questions_about_one_picture(config: dict, tmp_path: Path, capfd: Any) -> None:
+    """Also one record that shows a picture twice: the recorded rows are loaded again by a clean process."""
+    for name in ("a", "b"):
+        Image.effect_noise((60, 40), 90).convert("RGB").save(tmp_path / f"{name}.png")
+    records = [
+        {"image": f"{name}.png", "conversations": [{"role": "user", "content": f"<image>\nWhat is {asked}?"},
+                                                   {"role": "assistant", "content": asked[::-1]}]}
+        for name in ("a", "b") for asked in ("here", "there", "on the left")
+    ]  # fmt: skip
+    twice = [{"role": "user", "content": "<image_00> <image_01>?"}, {"role": "assistant", "content": "same"}]
+    records.insert(0, {"image": {"<image_00>": "a.png", "<image_01>": "a.png"}, "conversations": twice})
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps(records), encoding="utf-8")
+    step = {"steps": 2, "save_steps": 9, "batch_size": 7, "verify": True}
+    for name, share in (("plain", False), ("shared", "auto")):
+        data = {"train": str(file), "share_prefixes": share, "max_length": 512}
+        train(run_of(config, tmp_path / name, data, model="nano-minicpmv", training=step))
+    said = capfd.readouterr().err
+    assert said.count("Shared prefixes: rows that begin alike meet") == 1 and said.count("Round trip: ") == 2
+    assert losses(tmp_path / "shared") == pytest.approx(losses(tmp_path / "plain"), rel=1e-5)

@@ -94,11 +94,12 @@ def collate(
             labels_BT[number, start] = IGNORE
             positions_BT[place] = torch.arange(end - start)
             weights_BT[place] = example.weight
-            for picture in example.pictures if loader is not None else ():
-                if picture.path not in opened:  # the same tensors for all rows that show it: they are looked at once
-                    opened[picture.path] = loader.load(replace(example, pictures=(picture,)))[0]
-                pixels += opened[picture.path]
-                stretches += [(number, start + first, start + last) for first, last in picture.slots]
+            if loader is not None:
+                for picture in example.pictures:
+                    if picture.path not in opened:  # the same tensors for all rows that show it: looked at once
+                        opened[picture.path] = loader.load(replace(example, pictures=(picture,)))[0]
+                    pixels += opened[picture.path]
+                    stretches += [(number, start + first, start + last) for first, last in picture.slots]
             start = end
     batch = Batch(input_ids=ids_BT, attention_mask=mask_BT, labels=labels_BT)
     if any(isinstance(item, Pack) for item in items):

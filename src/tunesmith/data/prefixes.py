@@ -38,7 +38,7 @@ class Tree:
         return sum(length * count for _, length, count in self.runs)
 
 
-def lay_out(rows: Sequence[Sequence[int]]) -> Tree:
+def lay_out(rows: Sequence[list[int]]) -> Tree:
     """Return the forest of some rows. What fewer than `LEAST` tokens of a branch share stays in each of them."""
     order = sorted(range(len(rows)), key=lambda row: rows[row])
     arrays = [np.asarray(rows[row], np.int64) for row in order]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -88,12 +88,6 @@ def read_file(path: Path) -> Content:
         return gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(shapes[name]).copy()
 
     return Content(str(metadata["general.architecture"]), metadata, shapes, get)
-
-
-def kinds_in(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (tensor, kind) of a file."""
-    for tensor in library().GGUFReader(str(path)).tensors:
-        yield tensor.name, tensor.tensor_type.name
 
 
 def _kind(gguf: ModuleType, name: str, shape: tuple[int, ...], kind: str) -> Any:

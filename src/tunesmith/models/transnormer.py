@@ -22,10 +22,15 @@ from transformers.utils.generic import can_return_tuple
 
 from ..data.chats import chat_for, model_type_of
 from ..ops.lightning import Attend, Decay, Layout, block_attention, decay_rates, recurrent_attention
+from ..ops.tree import Run, tree_linear_attention
 from .family import Family, Head
 from .state import StateCache
 from .transnormer_config import TransnormerConfig
 from .weights import load_pretrained
+
+
+Stands = Layout | list[Run]
+"""Where tokens stand: in padded or packed rows, or in a forest."""
 
 
 def _exp(x: Tensor) -> Tensor:
@@ -97,7 +102,7 @@ class TransnormerTokenMixer(nn.Module):
         self.lrpe = Lrpe(config) if config.linear_use_lrpe_list[layer] else None
 
     def forward(
-        self, x_BTD: Tensor, position_ids_BT: Tensor, layout: Layout | None = None, cache: StateCache | None = None
+        self, x_BTD: Tensor, position_ids_BT: Tensor, layout: Stands | None = None, cache: StateCache | None = None
     ) -> Tensor:
         """Return the mixed tokens, (B, T, D); `cache` holds what came before them, and is brought up to date."""
         config = self.config
@@ -109,7 +114,9 @@ class TransnormerTokenMixer(nn.Module):
             query, key = self.lrpe(query, position_ids_BT), self.lrpe(key, position_ids_BT)
         rate_H = decay_rates(config.decoder_attention_heads, self.layer, config.decoder_layers, x_BTD.device)
         state = None if cache is None else cache.states[self.layer]
-        if state is not None and x_BTD.shape[1] == 1 and not torch.is_grad_enabled():
+        if isinstance(layout, list):
+            output = tree_linear_attention(query, key, value, Decay(rate_H), layout, self.attend)
+        elif state is not None and x_BTD.shape[1] == 1 and not torch.is_grad_enabled():
             real_B = None if layout is None else layout.real_BT[:, 0]
             output, state = recurrent_attention(
                 query.squeeze(2), key.squeeze(2), value.squeeze(2), rate_H, state, real_B
@@ -150,7 +157,7 @@ class TransnormerDecoderLayer(GradientCheckpointingLayer):
         self.channel_mixer = TransnormerChannelMixer(config)
 
     def forward(
-        self, x_BTD: Tensor, position_ids: Tensor, layout: Layout | None = None, past_key_values: Any = None
+        self, x_BTD: Tensor, position_ids: Tensor, layout: Stands | None = None, past_key_values: Any = None
     ) -> Tensor:
         """Return the layer's output, (B, T, D)."""
         x_BTD = x_BTD + self.token_mixer(self.token_norm(x_BTD), position_ids, layout, past_key_values)
@@ -202,7 +209,8 @@ class TransnormerModel(TransnormerPreTrainedModel):
     ) -> BaseModelOutputWithPast:
         """Return the final norm's output, (B, T, D). `inputs_embeds` (B, T, D) are used unscaled, as published.
 
-        attention_mask (B, T) or, with a cache, (B, all tokens so far): 0 is padding, other numbers are segments.
+        attention_mask (B, T) or, with a cache, (B, all tokens so far): 0 is padding, other numbers are segments. Or the
+        runs of a forest, (1, 1, R, 3), with their positions and without a cache.
 
         Raises:
             ValueError: neither or both of `input_ids` and `inputs_embeds`; or a mask of another form.
@@ -222,7 +230,7 @@ class TransnormerModel(TransnormerPreTrainedModel):
             cache = StateCache(self.config.decoder_layers)
         layout = _layout(attention_mask, tokens)
         if position_ids is None:
-            position_ids = _positions(layout, cache, tokens, inputs_embeds.device)
+            position_ids = _positions(None if isinstance(layout, list) else layout, cache, tokens, inputs_embeds.device)
         hidden, collected = inputs_embeds, []
         for layer in self.layers:
             collected.append(hidden)
@@ -239,9 +247,11 @@ class TransnormerModel(TransnormerPreTrainedModel):
         )
 
 
-def _layout(attention_mask: Tensor | None, tokens: int) -> Layout | None:
+def _layout(attention_mask: Tensor | None, tokens: int) -> Stands | None:
     if attention_mask is None:
         return None
+    if attention_mask.dim() == 4:
+        return [(parent, length, count) for parent, length, count in attention_mask[0, 0].tolist()]
     if attention_mask.dim() != 2 or attention_mask.shape[1] < tokens:
         raise ValueError(
             f"attention_mask must be (rows, tokens) with {tokens} tokens at least, not {tuple(attention_mask.shape)}."

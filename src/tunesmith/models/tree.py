@@ -42,7 +42,7 @@ def tree_inputs(runs: Sequence[Run], places_BT: Tensor, inputs: dict[str, Tensor
         "attention_mask": torch.tensor(runs)[None, None],  # stays on the CPU: it is read there
     }
     if "image_bound" in inputs:
-        slots = {}
+        slots: dict[int, tuple[int, int]] = {}
         for number, (row, first, end) in enumerate(inputs["image_bound"].tolist()):
             slots.setdefault(int(places_BT[row, first]), (number, end - first))
         made["pixel_values"] = [inputs["pixel_values"][number] for number, _ in slots.values()]

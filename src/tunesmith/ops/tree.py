@@ -1,4 +1,4 @@
-"""Softmax attention in a tree of tokens: a token sees its ancestors and itself, so what rows share is computed once.
+"""Attention in a tree of tokens: a token sees its ancestors and itself, so what rows share is computed once.
 
 Rows that begin alike are laid out as a forest: a run of tokens for what they share, and a run for how each goes on. A run
 is (parent, length, count): `count` times `length` tokens, all behind the run number `parent` (-1: they begin a row), which
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+
+from .lightning import Attend, Decay
 
 Run = tuple[int, int, int]
 """(parent, length, count)."""
@@ -63,3 +65,25 @@ def tree_attention(
         seen.append((key, value))
         outputs.append(output.transpose(1, 2).flatten(0, 1))  # (tokens of the run, H, V)
     return torch.cat(outputs)[None]
+
+
+def tree_linear_attention(
+    query_BHTK: Tensor, key_BHTK: Tensor, value_BHTV: Tensor, decay: Decay, runs: Sequence[Run], attend: Attend
+) -> Tensor:
+    """Return linear attention in a forest, (B, H, T, V): each run begins with the state behind its parent.
+
+    B is 1; `attend` is `lightning.block_attention` or what stands in for it; `decay` has no layout.
+    """
+    sizes = [length * count for _, length, count in runs]
+    queries, keys, values = (x.split(sizes, dim=2) for x in (query_BHTK, key_BHTK, value_BHTV))
+    states: list[Tensor] = []
+    outputs = []
+    for number, (parent, length, count) in enumerate(runs):
+        query, key, value = (
+            x[number][0].unflatten(1, (count, length)).transpose(0, 1) for x in (queries, keys, values)
+        )
+        first = states[parent].expand(count, -1, -1, -1) if parent >= 0 else None
+        output, state = attend(query, key, value, decay, first)
+        states.append(state)
+        outputs.append(output.transpose(0, 1).flatten(1, 2))  # (H, tokens of the run, V)
+    return torch.cat(outputs, dim=1)[None]

@@ -62,7 +62,8 @@ def record(
         tensors[f"{number}.input_ids"] = ids.contiguous()
         if "pixel_values" in batch:
             tensors[f"{number}.image_bound"] = batch["image_bound"]
-            tensors |= {f"{number}.pixel_values.{slice}": pixels for slice, pixels in enumerate(batch["pixel_values"])}
+            # one picture may stand in a row, or in a pair, twice; a file holds no two names of one tensor
+            tensors |= {f"{number}.pixel_values.{n}": pixels.clone() for n, pixels in enumerate(batch["pixel_values"])}
         tensors[f"{number}.logits"] = _logits(objective.inner, _inputs(tensors, number), device)
     save_file(tensors, run / LOGITS)
     share(run / LOGITS)
