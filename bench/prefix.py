@@ -122,7 +122,10 @@ def main() -> None:
         return print(json.dumps(measure_here(*options.job)))
     load, cases = os.getloadavg()[0], options.case or list(CASES)
     found = {(case, side): measure(side, case, options) for case in cases for side in SIDES}
-    command = f"python bench/prefix.py --rows {options.rows} --repeats {options.repeats} --threads {options.threads}"
+    chosen = "".join(f" --case {case}" for case in options.case or ())
+    command = (
+        f"python bench/prefix.py{chosen} --rows {options.rows} --repeats {options.repeats} --threads {options.threads}"
+    )
     conditions = f"threads: {options.threads}; float32; the fastest of {options.repeats} processes"
     saved = 1 - (PREFIX + options.rows * OWN) / (options.rows * (PREFIX + OWN))
     lines = ["## Shared prefixes: rows that begin alike", ""]

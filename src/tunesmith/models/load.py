@@ -94,7 +94,7 @@ def load(
     if place.adapter is not None:
         check_base(place.adapter, place.base)
     kind = model_type_of(read_config(place.base))
-    tokenizer = with_template(TextTokenizer.load(_tokenizer_folder(place)), kind, chat_template)
+    tokenizer = with_template(TextTokenizer.load(tokenizer_folder(place)), kind, chat_template)
     how = base if isinstance(base, Quantisation) else None
     if how is None and base != "stored" and place.adapter is not None:
         how = quantisation_of(place.adapter)
@@ -245,7 +245,7 @@ def _dtype(dtype: torch.dtype | str) -> torch.dtype:
     return DTYPES[name]
 
 
-def _tokenizer_folder(place: Place) -> Path:
+def tokenizer_folder(place: Place) -> Path:
     """Return where the tokenizer is: beside the adapter, if it brings its own, else with the base."""
     own = place.adapter is not None and any(
         (place.adapter / f"tokenizer.{kind}").is_file() for kind in ("json", "model")

@@ -28,7 +28,6 @@ from .state import StateCache
 from .transnormer_config import TransnormerConfig
 from .weights import load_pretrained
 
-
 Stands = Layout | list[Run]
 """Where tokens stand: in padded or packed rows, or in a forest."""
 

@@ -82,7 +82,7 @@ def tree_linear_attention(
         query, key, value = (
             x[number][0].unflatten(1, (count, length)).transpose(0, 1) for x in (queries, keys, values)
         )
-        first = states[parent].expand(count, -1, -1, -1) if parent >= 0 else None
+        first = states[parent].expand(count, -1, -1, -1).contiguous() if parent >= 0 else None
         output, state = attend(query, key, value, decay, first)
         states.append(state)
         outputs.append(output.transpose(0, 1).flatten(1, 2))  # (H, tokens of the run, V)
