@@ -33,6 +33,7 @@ PAIRS = [
     "docs/distributed.md",
     "docs/evaluation.md",
     "docs/migrating.md",
+    "docs/export.md",
 ]
 SECTIONS = {
     "": TrainConfig,

@@ -23,6 +23,8 @@ CONFIG, STATUS, METRICS, ENVIRONMENT, DATA = (
     "environment.json",
     "data.json",
 )
+RECORDED, RECORDED_FACTS = "verification.safetensors", "verification.json"
+"""Rows of a run's data with the logits of what it trained, and what they were computed in."""
 PACKAGES = ("tunesmith", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy")
 
 

@@ -12,7 +12,7 @@ from ..data.chats import model_type_of, with_template
 from ..data.tokenizer import TextTokenizer
 from ..models.adapter import apply_adapter, check_base, quantisation_of
 from ..models.files import read_config
-from ..models.load import Loaded, Place, tokenizer_folder, fast_tokenizer, load, resolve
+from ..models.load import Loaded, Place, fast_tokenizer, load, resolve, tokenizer_folder
 from ..models.trained import stored_trained
 from ..models.weights import fingerprint
 

@@ -123,7 +123,9 @@ def _changed(config: TrainConfig, run: RunFolder, world: int) -> list[str]:
     was = step_rows(before, (read_json(run.path / ENVIRONMENT) or {}).get("ranks", 1))
     now = step_rows(config, world)
     # KTO's baseline is a mean over the batch, so its size is part of the mathematics there.
-    free = FREE_TO_CHANGE | (set() if config.objective.method == "kto" else {"batch_size", "gradient_accumulation_steps"})
+    free = FREE_TO_CHANGE | (
+        set() if config.objective.method == "kto" else {"batch_size", "gradient_accumulation_steps"}
+    )
 
     def flat(value: Any, path: str = "") -> dict[str, Any]:
         if not isinstance(value, dict):

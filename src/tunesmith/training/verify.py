@@ -17,10 +17,9 @@ from ..data.chat import ChatFormat, render
 from ..data.tokenizer import TextTokenizer
 from ..data.types import Batch, Conversation, Message
 from ..errors import RecordError, RoundTripError
-from ..runs import read_json, share, write_json
+from ..runs import RECORDED, RECORDED_FACTS, read_json, share, write_json
 from .objective import Objective, trainable_state
 
-LOGITS, FACTS = "verification.safetensors", "verification.json"
 ROWS, TOKENS = 4, 64
 _PROBE = Conversation((Message("user", "你好"), Message("assistant", "Hello."), Message("user", "Who are you?")))
 
@@ -65,12 +64,12 @@ def record(
             # one picture may stand in a row, or in a pair, twice; a file holds no two names of one tensor
             tensors |= {f"{number}.pixel_values.{n}": pixels.clone() for n, pixels in enumerate(batch["pixel_values"])}
         tensors[f"{number}.logits"] = _logits(objective.inner, _inputs(tensors, number), device)
-    save_file(tensors, run / LOGITS)
-    share(run / LOGITS)
+    save_file(tensors, run / RECORDED)
+    share(run / RECORDED)
     learned = trainable_state(objective)
     digests = {name: digest(tensor) for name, tensor in learned.items() if same_tensors or ".lora_" not in name}
     facts = {"dtype": str(dtype).removeprefix("torch."), "device": device.type, "prompt": prompt, "tensors": digests}
-    write_json(run / FACTS, facts)
+    write_json(run / RECORDED_FACTS, facts)
 
 
 def check_in_clean_process(run: Path) -> dict[str, Any]:
@@ -102,7 +101,7 @@ def compare(run: Path) -> dict[str, Any]:
     from ..models.load import load, text_tokenizer
     from ..models.quantise import is_quantised
 
-    facts, stored = read_json(run / FACTS), load_file(run / LOGITS)
+    facts, stored = read_json(run / RECORDED_FACTS), load_file(run / RECORDED)
     dtype = getattr(torch, facts["dtype"])
     loaded = load(run, dtype=dtype, device=facts["device"])
     use_kernel(loaded.model, torch.device(facts["device"]), dtype)  # as in training
@@ -132,7 +131,7 @@ def unquantised_difference(run: Path) -> float:
     """
     from ..models.load import load
 
-    facts, stored = read_json(run / FACTS), load_file(run / LOGITS)
+    facts, stored = read_json(run / RECORDED_FACTS), load_file(run / RECORDED)
     dtype = torch.float32 if facts["dtype"] == "float32" else torch.bfloat16
     loaded = load(run, dtype=dtype, device="cpu", base="stored")
     logits = _logits(loaded.model.get_base_model(), _inputs(stored, 0), torch.device("cpu"))

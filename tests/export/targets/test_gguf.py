@@ -1,0 +1,112 @@
+"""gguf: read back by its own library: tensors, metadata, tokenizer; every number format; and llama.cpp where it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tunesmith.edges import gguf as edge
+from tunesmith.errors import ConfigError, MachineError
+from tunesmith.export import run
+from tunesmith.export.expected import rows_of
+from tunesmith.export.merge import merge, published_tensors
+from tunesmith.export.run import export
+from tunesmith.export.source import Settings
+from tunesmith.export.targets import gguf
+from tunesmith.models.load import load, text_tokenizer
+
+library = pytest.importorskip("gguf")
+pytestmark = pytest.mark.usefixtures("here")
+Finished = Callable[[str], Path]
+
+
+@pytest.mark.parametrize("kind", ["lora", "head", "llama"])
+def test_file_holds_the_model(kind: str, finished: Finished, tmp_path: Path) -> None:
+    made, report = export(finished(kind), "gguf", tmp_path / "out", Settings(quant="f32"))
+    assert report["check"]["max_logit_difference"] < 1e-4 and report["check"]["changed_answers"] == 0
+    content = edge.read_file(made / gguf.FILE)
+    loaded = load(finished(kind), dtype="float32", device="cpu")
+    tensors = published_tensors(merge(loaded.model))
+    assert len(content.shapes) == len(tensors) and ("output.weight" in content.shapes) == (kind != "lora")
+    down = torch.from_numpy(content.get("blk.1.ffn_down.weight"))
+    assert torch.equal(down, tensors["model.layers.1.mlp.down_proj.weight"])
+    config, data = loaded.model.config, content.metadata
+    heads, size = config.num_attention_heads, config.hidden_size // config.num_attention_heads
+    rows = torch.from_numpy(content.get("blk.0.attn_q.weight"))
+    query = tensors["model.layers.0.self_attn.q_proj.weight"]
+    assert torch.equal(rows[0::2][: size // 2], query[: size // 2])  # neighbours in llama.cpp are halves here
+    assert torch.equal(rows[1::2][: size // 2], query[size // 2 : size])
+    assert data[f"{content.architecture}.attention.head_count"] == heads
+    if kind != "llama":
+        scales = [data[f"minicpm.{name}"] for name in ("embedding_scale", "residual_scale", "logit_scale")]
+        assert scales == pytest.approx([12.0, 1.4 / math.sqrt(4), 3.0])
+    assert data["tokenizer.chat_template"] == text_tokenizer(loaded.tokenizer).chat_template
+    assert data["tokenizer.ggml.tokens"][2] == "</s>" and data["tokenizer.ggml.eos_token_id"] == 2
+
+
+@pytest.mark.parametrize(
+    ("quant", "kinds", "least"),
+    [("bf16", {"F32", "BF16"}, 1e-5), ("q8_0", {"F32", "Q8_0"}, 1e-4), ("Q4_0", {"F32", "Q4_0", "Q8_0"}, 1e-3)],
+)
+def test_number_formats(quant: str, kinds: set[str], least: float, finished: Finished, tmp_path: Path) -> None:
+    made, report = export(finished("lora"), "gguf", tmp_path / "out", Settings(quant=quant))
+    assert {one.tensor_type.name for one in library.GGUFReader(str(made / gguf.FILE)).tensors} == kinds
+    assert least < report["check"]["relative_difference"] < report["check"]["bound"]
+
+
+def test_wrong_turn_of_the_rows_is_seen(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Query rows that are left as they are give another model: the reading, by the metadata, must notice."""
+    turned = gguf._turned
+    monkeypatch.setattr(
+        gguf, "_turned", lambda tensor, heads, back=False: turned(tensor, heads if back else None, back)
+    )
+    with pytest.raises(run.RoundTripError, match="the logits of row 0 differ"):
+        export(finished("lora"), "gguf", tmp_path / "out", Settings(quant="f32"))
+
+
+def test_what_is_refused(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for kind, quant, error, wanted in (
+        ("vision", "f32", ConfigError, "the projector"),
+        ("transnormer", "f32", ConfigError, "cannot become 'gguf'"),
+        ("lora", "q2", ConfigError, "--quant q2: known are f32, bf16, q8_0, q4_0"),
+        ("lora", "q4_k_m", MachineError, "'llama-quantize' is not on the PATH"),
+    ):
+        with pytest.raises(error, match=wanted):
+            export(finished(kind), "gguf", tmp_path / "out", Settings(quant=quant))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_tool_of_llama_cpp_is_called(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for the tool, which copies: what it is told, and what becomes of a failure."""
+    tool = tmp_path / "bin" / "llama-quantize"
+    tool.parent.mkdir()
+    tool.write_text('#!/bin/sh\n[ "$3" = Q4_K_M ] && cp "$1" "$2" || { echo "no $3" >&2; exit 1; }\n', encoding="utf-8")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
+    made, _ = export(finished("lora"), "gguf", tmp_path / "out", Settings(quant="q4_k_m"))
+    assert [file.name for file in made.glob("*.gguf")] == [gguf.FILE]
+    with pytest.raises(MachineError, match="llama-quantize failed: no Q6_K"):
+        export(finished("lora"), "gguf", tmp_path / "other", Settings(quant="q6_k"))
+
+
+def test_llama_cpp_computes_the_same(finished: Finished, tmp_path: Path) -> None:
+    """Where llama-cpp-python is installed, which it seldom is: it is built from source."""
+    llama_cpp = pytest.importorskip("llama_cpp")
+    made, _ = export(finished("lora"), "gguf", tmp_path / "out", Settings(quant="f32"))
+    loaded = load(finished("lora"), dtype="float32", device="cpu")
+    engine = llama_cpp.Llama(str(made / gguf.FILE), logits_all=True, n_ctx=256, verbose=False)
+    tokenizer = text_tokenizer(loaded.tokenizer)
+    for text in ("<用户>你好<AI>", "two  words\n3"):
+        assert engine.tokenize(text.encode(), add_bos=False, special=True) == tokenizer.encode(text)
+    for row in rows_of(finished("lora"), loaded):
+        ids = row.inputs["input_ids"][0].tolist()
+        engine.reset()
+        engine.eval(ids)
+        with torch.no_grad():
+            wanted = loaded.model(**row.inputs).logits[0]
+        assert torch.allclose(torch.tensor(engine.scores[: len(ids)]), wanted, atol=1e-2)
