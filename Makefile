@@ -56,6 +56,7 @@ bench: $(STAMP)
 	$(BIN)/python bench/length.py
 	$(BIN)/python bench/prefix.py
 	$(BIN)/python bench/eval.py
+	$(BIN)/python bench/memory.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -24,3 +24,12 @@ def test_a_shared_prefix_gives_the_same_loss() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "shared prefix once" in done.stdout and "written to" not in done.stdout
+
+
+def test_counted_bytes_are_those_of_real_steps() -> None:
+    options = ["--model", "nano-minicpm", "--setting", "1x16", "--no-write"]
+    command = [sys.executable, str(ROOT / "bench" / "memory.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("are those of a real step") == 6
+    assert "1 x 16 tokens" in done.stdout and "written to" not in done.stdout

@@ -136,13 +136,40 @@ MINICPMV_LORA = rf"""{DISTRIBUTED} finetune.py \
     --lora_target_modules "llm\..*layers\.\d+\.self_attn\.(q_proj|k_proj)" \
     {MINICPMV_COMMON}
 """
+MINICPM_DPO = r"""
+python finetune_dpo_trainer.py \
+    --model_name_or_path MiniCPM3-4B \
+    --train_data_path dpo_train_data.json \
+    --eval_data_path dpo_train_data.json \
+    --output_dir ./output_dpo_sft \
+    --num_train_epochs 3 \
+    --per_device_train_batch_size 1 \
+    --per_device_eval_batch_size 1 \
+    --gradient_accumulation_steps 8 \
+    --learning_rate 5e-6 \
+    --weight_decay 0.01 \
+    --warmup_steps 100 \
+    --logging_steps 10 \
+    --save_steps 500 \
+    --eval_steps 500 \
+    --model_max_length 512 \
+    --use_lora True \
+    --bf16 True \
+    --gradient_checkpointing True \
+    --dataloader_num_workers 4 \
+    --remove_unused_columns False \
+    --use_dpo True \
+    --dpo_beta 0.1 \
+    --sft_loss_weight 0.5
+"""
 PUBLISHED = {
     "minicpm lora": MINICPM_LORA,
     "minicpm full": MINICPM_FULL,
+    "minicpm dpo": MINICPM_DPO,
     "minicpmv full": MINICPMV_FULL,
     "minicpmv lora": MINICPMV_LORA,
 }
-"""The commands of finetune/*.sh of OpenBMB/MiniCPM and OpenBMB/MiniCPM-V, with the shell's variables filled in."""
+"""The commands of finetune/*.sh and of sft_dpo_trainer/sft_dpo.sh of OpenBMB/MiniCPM and OpenBMB/MiniCPM-V, with the shell's variables filled in."""
 
 
 @pytest.fixture
@@ -162,6 +189,41 @@ def command() -> Callable[..., list[str]]:
         return found
 
     return words
+
+
+ZERO2_OFFLOAD = {
+    "train_batch_size": "auto",
+    "train_micro_batch_size_per_gpu": "auto",
+    "gradient_accumulation_steps": "auto",
+    "gradient_clipping": 1.0,
+    "fp16": {
+        "enabled": "auto",
+        "loss_scale": 0,
+        "loss_scale_window": 1000,
+        "initial_scale_power": 16,
+        "hysteresis": 2,
+        "min_loss_scale": 1,
+    },
+    "bf16": {"enabled": "auto"},
+    "zero_optimization": {
+        "stage": 2,
+        "overlap_comm": True,
+        "reduce_scatter": True,
+        "contiguous_gradients": True,
+        "offload_optimizer": {"device": "cpu"},
+        "offload_param": {"device": "cpu"},
+    },
+    "wall_clock_breakdown": False,
+}
+"""The settings of the published configs/ds_config_zero2_offload.json."""
+
+
+@pytest.fixture
+def zero2_offload(tmp_path: Path) -> Path:
+    """A file with them."""
+    file = tmp_path / "ds_config_zero2_offload.json"
+    file.write_text(json.dumps(ZERO2_OFFLOAD), encoding="utf-8")
+    return file
 
 
 @pytest.fixture

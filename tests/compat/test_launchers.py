@@ -19,6 +19,7 @@ FLAGS = ["--seed", "1"]
         "finetune.py",
         "finetune/finetune.py",
         "python finetune.py",
+        "python finetune_dpo_trainer.py",
         "python3.10 -u finetune.py",
         "python -m tunesmith.compat.finetune",
         "torchrun finetune.py",

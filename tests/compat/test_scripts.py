@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.compat.scripts import FLAGS, MINICPM, MINICPMV, NAMES, choose_script, tuning_of
+from tunesmith.compat.scripts import FLAGS, MINICPM, MINICPMV, NAMES, choose_script, objective_of, tuning_of
 from tunesmith.errors import ConfigError
 from tunesmith.tuning import lora
 
@@ -112,6 +112,41 @@ def test_qlora(script: str, flag: str) -> None:
     assert tuning_of(script, {"use_lora": True, flag: False})["method"] == "lora"
     with pytest.raises(ConfigError, match=f"--{flag} needs --use_lora"):
         tuning_of(script, {flag: True})
+
+
+DPO = {"model_name_or_path": "a/b", "use_dpo": True}
+
+
+@pytest.mark.parametrize(
+    ("values", "beta"),
+    [
+        (DPO, 0.1),
+        ({**DPO, "dpo_beta": 0.02, "sft_loss_weight": 0.0, "reference_model_path": "a/b/"}, 0.02),
+    ],
+)
+def test_dpo(values: dict[str, Any], beta: float) -> None:
+    notes: list[str] = []
+    assert objective_of(values, notes) == {"method": "dpo", "beta": beta}
+    assert len(notes) == 1
+    assert "divide --dpo_beta by the tokens of a row" in notes[0]
+
+
+def test_what_belongs_to_dpo_has_no_effect_without_it() -> None:
+    notes: list[str] = []
+    assert objective_of({"use_dpo": False, "dpo_beta": 0.1, "reference_model_path": "x"}, notes) == {}
+    assert notes == [f"--{name}: no effect; it belongs to --use_dpo." for name in ("dpo_beta", "reference_model_path")]
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"sft_loss_weight": 0.5}, r"--sft_loss_weight 0\.5 is not supported; .*set `objective: orpo`"),
+        ({"reference_model_path": "c"}, "--reference_model_path c is not supported; .*the training, 'a/b'"),
+    ],
+)
+def test_what_dpo_cannot_be_given(values: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        objective_of({**DPO, **values}, [])
 
 
 def test_contradictions() -> None:

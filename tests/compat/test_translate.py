@@ -97,6 +97,23 @@ def test_minicpm_qlora(command: Command) -> None:
     read_settings(found)
 
 
+def test_dpo(command: Command) -> None:
+    found = translate(command("minicpm dpo", sft_loss_weight=None))
+    assert found.settings["objective"] == {"method": "dpo", "beta": 0.1}
+    assert "validation" not in found.settings["data"]
+    read_settings(found)
+
+
+@pytest.mark.parametrize("flag", ["use_dpo", "use_lora --qlora"])
+def test_what_needs_the_model_whole_goes_without_deepspeed(flag: str, command: Command, deepspeed: str) -> None:
+    found = translate([*command("minicpm full", deepspeed=deepspeed), *f"--{flag}".split()])
+    assert found.settings["distributed"] == {"processes": 2, "engine": "ddp"}
+    assert f"--deepspeed: no effect; with --{flag.split('--')[-1]} the model is whole on each process." in str(
+        found.notes
+    )
+    read_settings(found)
+
+
 def test_minicpmv_lora(command: Command, deepspeed: str) -> None:
     found = translate(
         command("minicpmv lora", model_name_or_path="nano-minicpmv", max_slice_nums="4", deepspeed=deepspeed)
@@ -252,7 +269,7 @@ def test_a_folder_stands_for_the_files_of_the_tutorial(talks: Path) -> None:
         ("--push_to_hub", "--push_to_hub True is not supported; nothing is uploaded"),
         ("--neftune_noise_alpha 5", "--neftune_noise_alpha 5.0 is not supported"),
         ("--fsdp full_shard", "--fsdp full_shard is not supported; give `distributed`"),
-        ("--use_dpo", "--use_dpo True is not supported"),
+        ("--use_dpo --sft_loss_weight 0.5", r"--sft_loss_weight 0\.5 is not supported"),
         ("--qlora", "--qlora needs --use_lora"),
         ("--tune_vision true", "--tune_vision belongs to MiniCPM-V's finetune.py"),
     ],

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from tunesmith.errors import ModelError
 from tunesmith.models.auto import FAMILY, find_head, recognises
@@ -200,3 +201,13 @@ def test_a_model_that_cannot_be_looked_into_is_said(
     monkeypatch.setattr("tunesmith.models.auto._hidden_and_logits", fail)
     assert FAMILY.head(Closed()) is None
     assert "Closed cannot be looked into (NotImplementedError: no decoder)" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["clip", "minicpmv4_6", "t5"])
+def test_a_model_of_another_kind_is_told_apart_from_an_unknown_one(kind: str, tmp_path: Path) -> None:
+    if kind not in CONFIG_MAPPING_NAMES:
+        pytest.skip(f"this transformers does not know {kind}")
+    with pytest.raises(ModelError, match="not as a causal language model"):
+        family_of({"model_type": kind}, tmp_path)
+    with pytest.raises(ModelError, match="is not known here"):
+        family_of({"model_type": f"{kind}x"}, tmp_path)

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import ConfigError
 from .words import Flag, read_words
 
-_SCRIPTS = ("finetune.py", "tunesmith.compat.finetune")
+_SCRIPTS = ("finetune.py", "finetune_dpo_trainer.py", "tunesmith.compat.finetune")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*=")
 _SEVERAL = "start the command on each machine with `torchrun --nnodes ... --node_rank ...`."
 _PLACE = {"master_addr": Flag("text", "address"), "master_port": Flag("int", "port")}

@@ -1,12 +1,14 @@
 """The two published scripts: the flags that are their own, their defaults, and what of the model learns.
 
 Sources: finetune/finetune.py of OpenBMB/MiniCPM (2024-02 to 2025) and of OpenBMB/MiniCPM-V (2024-05 to 2024-08, those
-that tune 2.0). Where a default changed over time, the last one counts that worked for these models.
+that tune 2.0); --use_dpo is that of finetune/sft_dpo_trainer/finetune_dpo_trainer.py (2025) of OpenBMB/MiniCPM. Where a
+default changed over time, the last one counts that worked for these models.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
@@ -47,10 +49,10 @@ FLAGS = {
     "max_slice_nums": Flag("int", only=MINICPMV),
     "scale_resolution": Flag("int", only=MINICPMV),
     "picture_roots": Flag("list", only=MINICPMV),
-    "use_dpo": Flag("bool", refused="only supervised fine-tuning is built.", only=MINICPM),
-    "dpo_beta": Flag("float", idle="it belongs to --use_dpo.", only=MINICPM),
-    "sft_loss_weight": Flag("float", idle="it belongs to --use_dpo.", only=MINICPM),
-    "reference_model_path": Flag("text", idle="it belongs to --use_dpo.", only=MINICPM),
+    "use_dpo": Flag("bool", only=MINICPM),
+    "dpo_beta": Flag("float", only=MINICPM),
+    "sft_loss_weight": Flag("float", only=MINICPM),
+    "reference_model_path": Flag("text", only=MINICPM),
 }
 """All flags: those of TrainingArguments and those of the scripts. LoRA's numbers are constants in MiniCPM's script, and
 flags here; `picture_roots` is ours: folders besides the working directory and that of the data file."""
@@ -112,6 +114,36 @@ def tuning_of(script: str, values: dict[str, Any]) -> dict[str, Any]:
         known = {key: value for key, value in given.items() if value is not None}
         tuning = {"method": "qlora" if quantized else "lora", **LORA[script], **known}
     return tuning if script == MINICPM else {**tuning, **_parts(values, use_lora)}
+
+
+def objective_of(values: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """Return the section `objective`, empty where answers are learned as they stand.
+
+    Raises:
+        ConfigError: a part of the published DPO that is not built.
+    """
+    if not values.get("use_dpo"):
+        idle = ("dpo_beta", "sft_loss_weight", "reference_model_path")
+        notes += [f"--{name}: no effect; it belongs to --use_dpo." for name in idle if name in values]
+        return {}
+    if weight := values.get("sft_loss_weight", 0.0):
+        raise ConfigError(
+            f"--sft_loss_weight {weight} is not supported; the loss here is DPO's alone. Leave it out, or leave out "
+            "--use_dpo too and set `objective: orpo` in the file that --print-config writes: orpo learns the good answer "
+            "besides comparing the two."
+        )
+    model = values["model_name_or_path"]
+    reference = values.get("reference_model_path", model)
+    if Path(reference) != Path(model):
+        raise ConfigError(
+            f"--reference_model_path {reference} is not supported; what is compared with is always the model before the "
+            f"training, '{model}'. Leave it out, or give the model to begin with as --model_name_or_path."
+        )
+    notes.append(
+        "--use_dpo: the loss is DPO's own, over the sums of the answers' log-probabilities. The published script takes "
+        "means over all tokens of a row: for about its strength, divide --dpo_beta by the tokens of a row."
+    )
+    return {"method": "dpo", "beta": values.get("dpo_beta", 0.1)}
 
 
 def _targets(texts: list[str] | None) -> list[str] | str | None:

@@ -14,7 +14,18 @@ from ..data.slicing import Slicing
 from ..errors import ConfigError
 from ..locate import locate
 from .launchers import Launch, read_launch
-from .scripts import DATA_FLAG, FLAGS, LORA, MAX_LENGTH, MINICPM, MINICPMV, NAMES, choose_script, tuning_of
+from .scripts import (
+    DATA_FLAG,
+    FLAGS,
+    LORA,
+    MAX_LENGTH,
+    MINICPM,
+    MINICPMV,
+    NAMES,
+    choose_script,
+    objective_of,
+    tuning_of,
+)
 from .words import read_words
 
 SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "warmup_stable_decay")
@@ -74,7 +85,9 @@ def translate(words: Sequence[str], script: str | None = None) -> Translation:
         section, dot, rest = key.partition(".")
         if dot:
             settings[section][rest] = values[name]
-    if distributed := _distributed(values, launch):
+    if objective := objective_of(values, notes):
+        settings["objective"] = objective
+    if distributed := _distributed(values, launch, notes):
         settings["distributed"] = distributed
     if script == MINICPM and values.get("use_lora") and "lora_r" not in values:
         notes.append(
@@ -199,9 +212,15 @@ def _one_of(name: str, value: str) -> str:
     return value
 
 
-def _distributed(values: dict[str, Any], launch: Launch) -> dict[str, Any]:
+def _distributed(values: dict[str, Any], launch: Launch, notes: list[str]) -> dict[str, Any]:
     """Return the section `distributed`, empty where one process does it all without DeepSpeed."""
     path = values.get("deepspeed")
+    whole = next((name for name in ("qlora", "q_lora", "use_dpo") if values.get(name)), None)
+    if path is not None and whole is not None:
+        notes.append(
+            f"--deepspeed: no effect; with --{whole} the model is whole on each process. '{path}' is not read."
+        )
+        path = None
     if path is None:
         return {**launch.distributed, "engine": "ddp"} if launch.distributed else {}
     if not Path(path).is_file():

@@ -42,6 +42,11 @@ def recognises(config: dict[str, Any]) -> bool:
     return isinstance(kind, str) and kind in CONFIG_MAPPING_NAMES and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 
+def has_another_kind(kind: Any) -> bool:
+    """Tell whether transformers has models of this model_type, but no causal language model."""
+    return isinstance(kind, str) and kind in CONFIG_MAPPING_NAMES and kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+
 def load_auto(
     folder: str | Path, config: dict[str, Any], dtype: torch.dtype | None
 ) -> tuple[PreTrainedModel, list[str]]:

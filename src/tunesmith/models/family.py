@@ -93,6 +93,11 @@ def family_of(config: dict[str, Any], folder: str | Path) -> Family:
     native = sorted(family.model_type for family in known if family.model_type != "auto")
     found = f"model_type {kind!r} is not known here" if kind else "there is no model_type"
     close = difflib.get_close_matches(str(kind), native, n=1)
+    if importlib.import_module(".auto", __package__).has_another_kind(kind):
+        raise ModelError(
+            f"{folder}/config.json: transformers knows model_type {kind!r}, but not as a causal language model over text. "
+            "Of models that see or hear, only MiniCPM-V 2.0 (minicpmv) can be used so far."
+        )
     raise ModelError(
         f"{folder}/config.json: {found}{f' (did you mean {close[0]!r}?)' if close else ''}. Native: "
         f"{', '.join(native)}; besides these, every causal language model of the installed transformers. Code from a "

@@ -69,7 +69,8 @@ def train(config: TrainConfig | Mapping[str, Any] | str | Path, overrides: Seque
     if (plan := launch.planned(settings)) is not None:
         return RunResult(Path(settings.output), **launch.run_in_ranks(plan, settings))
     settings = launch.under_accelerate(settings)
-    with joined(settings.distributed is not None and settings.distributed.engine != "ddp") as ranks:
+    engine = "ddp" if settings.distributed is None else settings.distributed.engine
+    with joined(engine != "ddp", keep=engine == "deepspeed") as ranks:
         run, resumed = _open_together(settings, ranks)
         with run.locked():
             return _train(settings, run, resumed, ranks)

@@ -43,8 +43,9 @@ def choose(config: TrainConfig, ranks: Ranks = Ranks()) -> Setup:  # noqa: B008 
     console = Console(stderr=True, quiet=not ranks.lead)
     setup = Setup(device, choose_precision(config, device), console, reporters(config), form)
     setup.say(f"Device {device.type}; {setup.precision.why}.")
-    if ranks.world > 1:
-        setup.say(f"{ranks.world} ranks; {form.what}. A step has {step_rows(config, ranks.world)} rows.")
+    if ranks.world > 1 or form.shared:
+        several = f"{ranks.world} ranks" if ranks.world > 1 else "1 rank"
+        setup.say(f"{several}; {form.what}. A step has {step_rows(config, ranks.world)} rows.")
     idle = torch.cuda.device_count() - 1 if device.type == "cuda" and ranks.world == 1 else 0
     if idle > 0:
         setup.say(f"{idle} more GPU{'s are' if idle > 1 else ' is'} idle; distributed.processes=auto uses all of them.")

@@ -285,7 +285,16 @@ class TuneTrainer(Trainer):
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
         """Let HF's trainer prepare as for a new run, and put back what a checkpoint holds, whatever form it is from."""
-        prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
+        try:
+            prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
+        except ValueError as error:
+            if self.form.config is None or "DeepSpeed config" not in str(error):
+                raise
+            faults = "; ".join(line.strip("- ") for line in str(error).splitlines() if line.startswith("-"))
+            raise ConfigError(
+                f'distributed.config says something else than the training\'s settings: {faults}. Write "auto" there, '
+                "or change the setting."
+            ) from None
         if resume_from_checkpoint is not None:
             assert self.optimizer is not None  # just built
             folder = Path(resume_from_checkpoint)

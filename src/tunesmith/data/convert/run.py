@@ -44,7 +44,7 @@ class Job:
     skip_bad: bool = False
     overwrite: bool = False
     python: bool = False
-    pictures: PictureFiles = PictureFiles(addresses="keep", opened=False)
+    pictures: PictureFiles = field(default_factory=lambda: PictureFiles(addresses="keep", opened=False))
     progress: Callable[[int], None] | None = None
 
 

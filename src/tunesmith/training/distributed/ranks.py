@@ -98,11 +98,11 @@ class Ranks:
 
 
 @contextmanager
-def joined(needed: bool) -> Iterator[Ranks]:
+def joined(needed: bool, keep: bool = False) -> Iterator[Ranks]:
     """Join the processes that a launcher has started (RANK, WORLD_SIZE, ...), for the time of a block.
 
-    `needed`: whether a process group is wanted without a launcher too, of this process alone. Where the program has
-    joined already, it stays so afterwards.
+    `needed`: whether a process group is wanted without a launcher too, of this process alone; `keep`: it stays for the
+    next run of this program, which DeepSpeed needs. Where the program has joined already, it stays so afterwards.
 
     Raises:
         MachineError: rank 0 cannot be reached.
@@ -116,7 +116,7 @@ def joined(needed: bool) -> Iterator[Ranks]:
     own = not dist.is_initialized()
     try:
         yield _join()
-        if own:
+        if own and not (made and keep):
             dist.destroy_process_group()  # not after an error: another rank may be gone, and this could wait for it
     finally:
         os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)  # accelerate leaves it behind, for whatever comes next
