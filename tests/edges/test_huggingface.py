@@ -246,7 +246,8 @@ def test_ctrl_c_and_a_start_without_torch(hub_server: Any, tmp_path: Path) -> No
     half = len(hub_server.files["model.safetensors"]) // 2
     hub_server.cuts["model.safetensors"], hub_server.stall = half, True
     code = (
-        "import sys; from tunesmith.cli import main; status = main(['download', 'openbmb/tiny']); "
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a job in the background ignores it
+        "from tunesmith.cli import main; status = main(['download', 'openbmb/tiny']); "
         "print('torch' in sys.modules, 'transformers' in sys.modules); sys.exit(status)"
     )
     away = {"HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}

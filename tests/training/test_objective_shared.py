@@ -71,8 +71,9 @@ def assert_same(objective: Objective, shared: Any, alone: list[Any], tolerance: 
     plain, expected = gradients(objective, alone)
     assert loss == pytest.approx(plain, rel=tolerance)
     assert grads.keys() == expected.keys() and len(grads) > 10
-    for name, gradient in grads.items():
-        assert (gradient - expected[name]).norm() <= tolerance * expected[name].norm() + 1e-12, name
+    largest = max(float(gradient.norm()) for gradient in expected.values())
+    for name, gradient in grads.items():  # where terms cancel out, what remains is rounding of the large ones
+        assert (gradient - expected[name]).norm() <= tolerance * (expected[name].norm() + 0.1 * largest), name
     assert objective.count(shared) == sum(objective.count(batch) for batch in alone)
 
 
