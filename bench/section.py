@@ -15,6 +15,19 @@ from tunesmith import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "docs" / "benchmarks.md"
+MINICPM_100M = {
+    "vocab_size": 122753,
+    "hidden_size": 512,
+    "intermediate_size": 1280,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 8,
+    "max_position_embeddings": 4096,
+    "rms_norm_eps": 1e-5,
+    "scale_emb": 12,
+    "scale_depth": 1.4,
+    "dim_model_base": 256,
+}
+"""A MiniCPM of about 100 million parameters with MiniCPM-2B's vocabulary."""
 
 
 def where(packages: Sequence[str], conditions: str, load: float, command: str) -> str:

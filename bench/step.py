@@ -88,18 +88,7 @@ def make_model(case: Case, folder: Path) -> str:
 
     from tunesmith.models.minicpm import MiniCPMConfig, MiniCPMForCausalLM
 
-    config = MiniCPMConfig(
-        vocab_size=122753,
-        hidden_size=512,
-        intermediate_size=1280,
-        num_hidden_layers=12,
-        num_attention_heads=8,
-        max_position_embeddings=4096,
-        rms_norm_eps=1e-5,
-        scale_emb=12,
-        scale_depth=1.4,
-        dim_model_base=256,
-    )
+    config = MiniCPMConfig(**section.MINICPM_100M)
     disable_progress_bar()
     torch.manual_seed(SEED)
     MiniCPMForCausalLM(config).save_pretrained(folder)

@@ -33,7 +33,7 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "demo": Verb("nano.demo:demo", "Watch a tiny MiniCPM learn on this machine, in about a minute."),
+    "demo": Verb("nano.demo:demo", "Watch a tiny model learn on this machine, in about a minute."),
     "train": Verb(
         "training.command:train",
         "Fine-tune a model: a YAML file, key=value settings, or both.",

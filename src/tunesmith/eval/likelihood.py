@@ -5,6 +5,7 @@ The path is that of training: hidden states, and the family's head at the labels
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,9 +16,10 @@ from torch import Tensor
 from ..data.collate import PictureLoader, collate
 from ..data.types import IGNORE, Batch, Example, Pack
 from ..models.load import Loaded, text_tokenizer
-from ..models.segments import packed_inputs
+from ..models.segments import UNFIT, packed_inputs
 from ..ops.loss import at_least_float32, label_logps
 
+_log = logging.getLogger("tunesmith")
 _CLOSE = 1e-3  # relative; in 16 bits twenty times as much
 
 
@@ -55,7 +57,13 @@ class Likelihood:
             plain = self.logps([groups[0][0]])[0]
             try:
                 cached = self._behind_shared(groups[:1])[0][0]
-            except (AttributeError, NotImplementedError, TypeError, ValueError):  # a cache of its own kind
+            except UNFIT as error:  # a cache of its own kind
+                _log.warning(
+                    "%s cannot go on from its cache (%s: %s), so each row reads its prompt itself: slower, the same numbers.",
+                    type(self.inner).__name__,
+                    type(error).__name__,
+                    error,
+                )
                 cached = torch.full_like(plain, torch.nan)
             close = _CLOSE if self.inner.dtype in (torch.float32, torch.float64) else 20 * _CLOSE
             self._shares = bool(((plain - cached).abs() <= close * plain.abs().clamp(min=1)).all())

@@ -26,6 +26,7 @@ from ..data.chats import chat_for
 from ..errors import ModelError
 from .family import Family, Head
 from .files import stored_dtype, stored_tensors
+from .segments import UNFIT
 from .weights import build_config, from_folder
 
 # What the configs call the numbers between the output matrix and the logits.
@@ -91,7 +92,7 @@ def find_head(model: PreTrainedModel) -> Head | None:
             largest = float(plain[1].abs().max())
             scaled = _hidden_and_logits(model, module, 100.0 / max(largest, 1e-6))
             return next((head for head in _candidates(module, model.config) if _agrees(head, plain, scaled)), None)
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+    except UNFIT as error:
         _log.warning(
             "%s cannot be looked into (%s: %s), so the loss is computed from its own logits: right, but slower.",
             type(model).__name__,

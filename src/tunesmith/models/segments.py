@@ -30,6 +30,9 @@ NAME = "segments"
 LENGTHS = ((5, 4, 7), (8, 6))
 """Tokens of the segments that prove a model, in two rows; the second row is padded."""
 
+UNFIT = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What models of third parties raise when they are called in a way that they were not written for."""
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -86,7 +89,7 @@ def _fault(model: PreTrainedModel) -> str | None:
         changed = [torch.where(where_BT, (ids_BT + 1) % words, ids_BT) for where_BT in (first_BT, last_BT)]
         packed, first_changed, last_changed = (_hidden(model, ids, inputs) for ids in (ids_BT, *changed))
         joined, alone = _hidden(model, ids_BT, {}), _alone(model, ids_BT)
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+    except UNFIT as error:
         return f"{name} cannot be called on packed rows ({type(error).__name__}: {error})"
     finally:
         model.train(was_training)

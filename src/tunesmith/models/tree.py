@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..ops.tree import Run
-from .segments import NAME, stretched_from
+from .segments import NAME, UNFIT, stretched_from
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -92,7 +92,7 @@ def _fault(model: PreTrainedModel) -> str | None:
         found = _hidden(model, **inputs)[0]
         joined = _hidden(model, input_ids=ids_1T)[0]
         alone = [_hidden(model, input_ids=ids_1T[:, row.to(model.device)])[0] for row in places]
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+    except UNFIT as error:
         return f"{name} cannot be called on a tree of tokens ({type(error).__name__}: {error})"
     finally:
         model.train(was_training)
