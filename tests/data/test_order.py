@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from tunesmith.data.order import Deal, EpochOrder, shuffled
+from tunesmith.data.order import Deal, EpochOrder, TokenOrder, shuffled
 
 LENGTHS = np.random.default_rng(0).integers(5, 500, size=1003)
 
@@ -100,3 +100,63 @@ def test_deal_in_a_loader() -> None:
     first = list(deal)
     deal.set_epoch(1)
     assert order.epoch == 1 and list(deal) != first
+
+
+# --- batches of a number of tokens -----------------------------------------------------------------------------------
+
+
+def starts_of(count: int) -> np.ndarray:
+    """Beginnings in three levels: rows that begin alike are scattered over all lengths."""
+    number = np.arange(count, dtype=np.uint64)[:, None]
+    return number % np.array([2, 4, 8], np.uint64)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 40), max_size=90), st.integers(8, 120), st.integers(0, 2**40), st.booleans())
+def test_batches_of_tokens(lengths: list[int], tokens: int, seed: int, shared: bool) -> None:
+    """Each row once, in batches that hold no more than the tokens, of which every epoch has as many."""
+    taken = np.array(lengths, np.int64)
+    order = TokenOrder(taken, tokens, seed, starts_of(len(taken)) if shared else None)
+    for epoch in (0, 1, 5):
+        order.set_epoch(epoch)
+        batches = order.batches()
+        assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+        assert list(order) == [row for batch in batches for row in batch] and len(order) == len(lengths)
+        assert len(batches) == order.batch_count and all(batches)
+        assert all(len(batch) == 1 or len(batch) * taken[batch].max() <= tokens for batch in batches)
+
+
+def test_batches_of_tokens_are_full_and_drawn_anew() -> None:
+    order = TokenOrder(LENGTHS, 4096, 3)
+    first = order.batches()
+    filled = [len(batch) * int(LENGTHS[batch].max()) for batch in first]
+    assert np.mean(filled) > 0.9 * 4096 and LENGTHS.sum() > 0.97 * sum(filled)
+    means = [LENGTHS[batch].mean() for batch in first]
+    assert abs(np.corrcoef(means[:-1], means[1:])[0, 1]) < 0.3, "short batches must not come first"
+    assert first == TokenOrder(LENGTHS, 4096, 3).batches() != TokenOrder(LENGTHS, 4096, 4).batches()
+    order.set_epoch(1)
+    second = order.batches()
+    assert {frozenset(batch) for batch in second} != {frozenset(batch) for batch in first}
+    order.set_epoch(0)
+    assert order.batches() == first
+
+
+def test_batches_of_tokens_keep_together_what_begins_alike() -> None:
+    starts = (np.arange(len(LENGTHS), dtype=np.uint64) % np.uint64(7))[:, None]
+    order = TokenOrder(LENGTHS, 4096, 3, starts)
+    first = order.batches()
+    assert np.mean([len(set(starts[batch, 0].tolist())) for batch in first]) < 1.2
+    order.set_epoch(1)
+    second = order.batches()
+    assert second != first and sorted(map(sorted, second)) == sorted(map(sorted, first))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 30), max_size=60), st.integers(1, 4))
+def test_ranks_share_batches_of_tokens(lengths: list[int], world: int) -> None:
+    """Batch b is of rank b % world, and every rank has as many: what one rank would take one after the other."""
+    ranks = [list(Deal(TokenOrder(np.array(lengths, np.int64), 64, 5), 8, rank, world)) for rank in range(world)]
+    alone = TokenOrder(np.array(lengths, np.int64), 64, 5).batches()
+    assert len({len(batches) for batches in ranks}) == 1
+    dealt = [batch for together in zip(*ranks, strict=True) for batch in together]
+    assert dealt == alone + [[]] * (len(dealt) - len(alone)) and len(dealt) - len(alone) < world

@@ -1,4 +1,4 @@
-"""Where pictures stand in a row, what they take, and whether cutting the row would hurt one."""
+"""Where pictures stand in a row, and how large their files say that they are."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tunesmith.data.slicing import Plan, Slicing, placeholder
-from tunesmith.data.slots import bounds, cut_picture, picture_tokens, spans
+from tunesmith.data.slicing import Plan, placeholder
+from tunesmith.data.slots import bounds, size_of_file
 from tunesmith.data.tokenizer import TextTokenizer
-from tunesmith.data.types import Conversation, ImageRef
 from tunesmith.errors import DataError, ModelError, PictureError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "minicpmv2"
 SMALL = TextTokenizer.load(GOLDEN / "tokenizer")
 TEXT = TextTokenizer.load(GOLDEN.parent / "tokenizers" / "minicpm-2b")
 RUNS = [
-    (Slicing.of(json.loads((GOLDEN / case / "config.json").read_text(encoding="utf-8"))), run)
+    run
     for case in ("chat_noslice", "chat_sliced")
     for run in json.loads((GOLDEN / case / "case.json").read_text(encoding="utf-8"))["runs"]
 ]
@@ -29,28 +29,15 @@ def ids_of(run: dict) -> list[int]:
     return [token for token, count in run["tokens_rle"] for _ in range(count)]
 
 
-@pytest.mark.parametrize(("slicing", "run"), RUNS, ids=lambda value: value["run"] if isinstance(value, dict) else "")
-def test_published_bounds_and_tokens(slicing: Slicing, run: dict) -> None:
-    ids = ids_of(run)
-    assert bounds(ids, SMALL) == [tuple(bound) for bound in run["image_bound"]]
-    image = run.get("image")
-    images = (ImageRef("<image>", str(GOLDEN / "pictures" / image)),) if image else ()
-    assert picture_tokens(Conversation((), images=images), slicing) == [end - start for start, end in spans(ids, SMALL)]
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run["run"])
+def test_published_bounds(run: dict) -> None:
+    assert bounds(ids_of(run), SMALL) == [tuple(bound) for bound in run["image_bound"]]
 
 
-def test_spans_of_several_pictures() -> None:
+def test_bounds_of_several_pictures() -> None:
     row = [9, *SLICED, 5, *SINGLE, *SLICED, 9]
-    assert spans(row, SMALL) == [(1, 16), (17, 21), (21, 36)]
-    assert bounds(row, SMALL)[:4] == [(2, 4), (7, 9), (12, 14), (18, 20)]
-    assert spans([9, 9], SMALL) == bounds([], SMALL) == []
-    assert spans(SLICED, SMALL) == [(0, 15)]
-
-
-def test_a_cut_that_would_hurt_a_picture() -> None:
-    row = [9, *SLICED, 5, *SINGLE, 9, 9]
-    assert [cut_picture(row, SMALL, size) for size in (0, 1, 15)] == [(1, 16)] * 3
-    assert [cut_picture(row, SMALL, size) for size in (16, 17, 20)] == [(17, 21)] * 3
-    assert [cut_picture(row, SMALL, size) for size in (21, 22, 23, 99)] == [None] * 4
+    assert bounds(row, SMALL) == [(2, 4), (7, 9), (12, 14), (18, 20), (22, 24), (27, 29), (32, 34)]
+    assert bounds([9, 9], SMALL) == bounds([], SMALL) == []
 
 
 def test_rows_whose_marks_do_not_belong_together() -> None:
@@ -58,11 +45,13 @@ def test_rows_whose_marks_do_not_belong_together() -> None:
         with pytest.raises(DataError, match="picture|belong together"):
             bounds(row, SMALL)
     with pytest.raises(DataError, match="ends inside a picture that begins at token 0"):
-        spans(SLICED[:-1], SMALL)
+        bounds(SINGLE[:-1], SMALL)
     with pytest.raises(ModelError, match="no tokenizer of a model that sees"):
         bounds([1], TEXT)
 
 
-def test_tokens_of_a_bad_picture(tmp_path: Path) -> None:
+def test_size_of_a_file(tmp_path: Path) -> None:
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    assert size_of_file(str(tmp_path / "a.png")) == (30, 20)
     with pytest.raises(PictureError, match="does not exist"):
-        picture_tokens(Conversation((), images=(ImageRef("<image>", str(tmp_path / "a.png")),)), Slicing())
+        size_of_file(str(tmp_path / "b.png"))

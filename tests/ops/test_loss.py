@@ -18,7 +18,7 @@ from tunesmith.ops.loss import IGNORE, label_loss, plain_loss
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make several chunks of few rows."""
-    monkeypatch.setattr(module, "_FIRST_CHUNK", 2)
+    monkeypatch.setattr(module, "LEAST_ROWS", 2)
     monkeypatch.setattr(module, "CHUNK_BYTES", 4 * 11 * 3)
     yield
 
@@ -152,7 +152,41 @@ def test_the_head_sees_labelled_positions_only_and_few_at_a_time() -> None:
     labels = torch.full((2, 20), IGNORE)
     labels[:, 5:10] = 3
     label_loss(torch.randn(2, 20, 4), labels, head)
-    assert seen == [2, 3, 3, 2]
+    assert seen == [1, 3, 3, 3, 1]  # the first row tells how many words there are
+    seen.clear()
+    head.words = 11  # type: ignore[attr-defined]
+    label_loss(torch.randn(2, 20, 4), labels, head)
+    assert seen == [3, 3, 3, 1]
+
+
+def test_under_no_grad_no_gradient_is_computed() -> None:
+    """In evaluation a head that learns costs what a frozen one costs."""
+    head, hidden = nn.Linear(4, 7), torch.randn(1, 5, 4)
+    went_back: list[int] = []
+    head.weight.register_hook(lambda gradient: went_back.append(1))
+
+    def through(states: Tensor) -> Tensor:
+        logits: Tensor = head(states)
+        if logits.requires_grad:
+            logits.register_hook(lambda gradient: went_back.append(1))
+        return logits
+
+    labels = torch.zeros(1, 5, dtype=torch.int64)
+    with torch.no_grad():
+        label_loss(hidden, labels, through, list(head.parameters()))
+    assert went_back == []
+    label_loss(hidden, labels, through, list(head.parameters())).backward()
+    assert went_back
+
+
+def test_the_gradient_of_a_head_is_scaled_in_place() -> None:
+    """What was summed becomes the gradient: no second tensor of the matrix' size."""
+    head, hidden = nn.Linear(64, 128, bias=False), torch.randn(1, 5, 64)
+    value = label_loss(hidden, torch.zeros(1, 5, dtype=torch.int64), head, [head.weight])
+    with torch.profiler.profile(profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        (value * 3).backward()
+    made = [one for one in profile.events() if one.self_cpu_memory_usage >= head.weight.nbytes]
+    assert not made and head.weight.grad is not None
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -12,7 +12,7 @@ from tunesmith.ops.loss import IGNORE, label_logps
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_values_and_gradients(frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FIRST_CHUNK", 2)
+    monkeypatch.setattr(module, "LEAST_ROWS", 2)
     monkeypatch.setattr(module, "CHUNK_BYTES", 4 * 11 * 3)
     head = nn.Linear(5, 11).requires_grad_(not frozen)
     labels = torch.randint(0, 11, (3, 7)).masked_fill(torch.rand(3, 7) < 0.3, IGNORE)

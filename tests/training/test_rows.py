@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,55 @@ def test_streamed_rows_and_resuming_in_the_middle(
     assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
 
 
+def test_batches_of_tokens_and_resuming_in_the_middle(
+    tiny_config: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunesmith.training import trainer
+
+    training = {"batch_tokens": 64, "steps": None, "epochs": 2.0, "gradient_accumulation_steps": 2}
+    train(run_of(tiny_config, tmp_path / "whole", {}, **training))
+    said = capfd.readouterr().err
+    found = re.search(r"Batches: 16 rows in (\d+) batches of at most 64 tokens, rows of similar length", said)
+    assert found is not None
+    steps = -(-int(found[1]) // 2)
+    assert steps > 3 and len(losses(tmp_path / "whole")) == 2 * steps
+    real, calls = trainer.save_file, []
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        calls.append(1)
+        if len(calls) > steps // 2 + 1:  # in the second epoch
+            raise OSError(28, "No space left on device")
+        real(*arguments, **options)
+
+    config = run_of(tiny_config, tmp_path / "stopped", {}, **training)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_file", fail)
+        with pytest.raises(Exception, match="No space left"):
+            train(config)
+    train(config)
+    assert "Resuming from step" in capfd.readouterr().err
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+
+
+def test_batches_of_tokens_of_rows_that_begin_alike(
+    tiny_config: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Shared or not, the rows of an epoch give the same loss."""
+    asked = "Here is a long question that all of the records have in common. "
+    rows = [
+        {"messages": [{"role": "user", "content": f"{asked}{n}"}, {"role": "assistant", "content": f"{n} it is"}]}
+        for n in range(8)
+    ]
+    (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    data = {"train": str(tmp_path / "rows.json"), "max_length": 128}
+    for shared in (True, False):
+        training = {"batch_tokens": 1024, "gradient_accumulation_steps": 8, "steps": 2}
+        train(run_of(tiny_config, tmp_path / str(shared), {**data, "share_prefixes": shared}, **training))
+    said = capfd.readouterr().err
+    assert "in batches of at most 1,024 tokens, shared ones and padding counted for each row," in said
+    assert losses(tmp_path / "True") == pytest.approx(losses(tmp_path / "False"), rel=1e-5)
+
+
 def test_a_bad_record_stops_a_stream_or_is_named(tiny_config: dict, tiny_rows: Path, tmp_path: Path) -> None:
     rows = json.loads(tiny_rows.read_text(encoding="utf-8"))
     rows[9]["messages"][1]["content"] = " "
@@ -119,6 +169,10 @@ def test_a_bad_record_stops_a_stream_or_is_named(tiny_config: dict, tiny_rows: P
         ({"pack_length": 128}, {}, "needs data.packing=true"),
         ({"packing": True, "pack_length": 32}, {}, "a row would not fit"),
         ({"train": [{"path": "a", "wieght": 2}]}, {}, "weight"),
+        ({}, {"batch_tokens": 63}, "a row would not fit"),
+        ({"packing": True}, {"batch_tokens": 64}, "does not go with data.packing, which fills packs"),
+        ({"streaming": True}, {"batch_tokens": 64}, "does not go with data.streaming"),
+        ({"group_by_length": False}, {"batch_tokens": 64}, "does not go with data.group_by_length=false"),
     ],
 )
 def test_settings_that_do_not_go_together(

@@ -91,6 +91,15 @@ class EpochOrder:
         steps = steps[shuffled(len(steps), self.seed, self.epoch, 1)]
         return np.concatenate([steps.reshape(-1), rest])
 
+    def batches(self) -> list[list[int]]:
+        """Return the batches of the current epoch, in their order."""
+        return _cut(self.indexes().tolist(), self.batch_size)
+
+    @property
+    def batch_count(self) -> int:
+        """How many batches an epoch has, the same in each."""
+        return math.ceil(len(self) / self.batch_size)
+
     def __iter__(self) -> Iterator[int]:
         return iter(self.indexes().tolist())
 
@@ -98,11 +107,69 @@ class EpochOrder:
         return len(self.lengths)
 
 
+class TokenOrder(EpochOrder):
+    """An `EpochOrder` whose batches hold as many rows as fit `tokens`, padding counted: rows times the longest.
+
+    A row that is longer than that is a batch of its own. Rows are sorted by length, those of one length in an order
+    drawn anew in each epoch, and cut where the next one would not fit; the batches are shuffled. The lengths stand in
+    the same order in each epoch, and so all epochs have as many batches: what a resumed run goes by.
+
+    With `beginnings` rows that begin alike stand together instead. Lengths are mixed then, so the batches stay as they
+    are, and only their order is drawn in each epoch.
+    """
+
+    def __init__(
+        self, lengths: NDArray[np.int64], tokens: int, seed: int, beginnings: NDArray[np.uint64] | None = None
+    ) -> None:
+        super().__init__(lengths, 1, seed, beginnings=beginnings)
+        self.starts = _starts(lengths[self._sorted()].tolist(), tokens)
+
+    def _sorted(self) -> NDArray[np.int64]:
+        if self.beginnings is not None:
+            return alike(shuffled(len(self.lengths), self.seed, 0, 0), self.beginnings, self.seed, 0, 2)
+        drawn = shuffled(len(self.lengths), self.seed, self.epoch, 0)
+        return drawn[np.argsort(self.lengths[drawn], kind="stable")]
+
+    def indexes(self) -> NDArray[np.int64]:
+        """Return the order of the current epoch."""
+        return np.concatenate([np.zeros(0, np.int64), *self._batches()])
+
+    def batches(self) -> list[list[int]]:
+        """Return the batches of the current epoch, in their order."""
+        return [batch.tolist() for batch in self._batches()]
+
+    def _batches(self) -> list[NDArray[np.int64]]:
+        parts = np.split(self._sorted(), self.starts[1:]) if self.starts else []
+        return [parts[number] for number in shuffled(len(parts), self.seed, self.epoch, 1)]
+
+    @property
+    def batch_count(self) -> int:
+        """How many batches an epoch has, the same in each."""
+        return len(self.starts)
+
+
+def _starts(lengths: list[int], tokens: int) -> list[int]:
+    """Return where batches of rows of these lengths begin, each of which takes rows as long as they fit."""
+    starts: list[int] = []
+    start = widest = 0
+    for place, length in enumerate(lengths):
+        widest = max(widest, length)
+        if not starts or (place - start + 1) * widest > tokens:
+            starts.append(place)
+            start, widest = place, length
+    return starts
+
+
+def _cut(indexes: list[int], size: int) -> list[list[int]]:
+    return [indexes[start : start + size] for start in range(0, len(indexes), size)]
+
+
 class Deal:
     """A batch sampler for torch's DataLoader: the batches of one rank, batch b of the order being of rank b % world.
 
     Every rank gets as many batches; where the rows do not go round, the last ones are empty (`Collator` makes a batch
     without labels of them). So no row is lost or doubled, and one optimiser step holds the same rows on 1 or N ranks.
+    `batch_size` cuts a range; an order cuts itself.
     """
 
     def __init__(self, order: EpochOrder | range, batch_size: int, rank: int = 0, world: int = 1) -> None:
@@ -114,10 +181,15 @@ class Deal:
             self.order.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[list[int]]:
-        indexes = list(self.order)
-        for number in range(len(self)):
-            start = (number * self.world + self.rank) * self.batch_size
-            yield indexes[start : start + self.batch_size]
+        own = self._batches()[self.rank :: self.world]
+        yield from own + [[]] * (len(self) - len(own))
 
     def __len__(self) -> int:
+        if isinstance(self.order, EpochOrder):
+            return math.ceil(self.order.batch_count / self.world)
         return math.ceil(len(self.order) / (self.batch_size * self.world))
+
+    def _batches(self) -> list[list[int]]:
+        """Return the batches of all ranks."""
+        order = self.order
+        return order.batches() if isinstance(order, EpochOrder) else _cut(list(order), self.batch_size)

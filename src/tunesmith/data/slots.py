@@ -1,16 +1,15 @@
-"""Where pictures stand in a row of ids, how many tokens they take, and whether cutting the row would hurt one.
+"""Where pictures stand in a row of ids, and how large their files say that they are.
 
 A picture is `<image>` slots `</image>`, and where it is sliced `<slice>`, more of the same, `</slice>` (`slicing.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ..errors import DataError, ModelError
-from .slicing import END, SLICES_END, SLICES_START, START, Size, Slicing
+from .slicing import END, START, Size
 from .tokenizer import TextTokenizer
-from .types import Conversation
 
 
 def bounds(input_ids: Sequence[int], tokenizer: TextTokenizer) -> list[tuple[int, int]]:
@@ -37,49 +36,6 @@ def bounds(input_ids: Sequence[int], tokenizer: TextTokenizer) -> list[tuple[int
     if opened is not None:
         raise DataError(f"the row ends inside a picture that begins at token {opened - 1}.")
     return found
-
-
-def spans(input_ids: Sequence[int], tokenizer: TextTokenizer) -> list[tuple[int, int]]:
-    """Return where whole pictures stand, marks and slices included, as (first token, token behind the last).
-
-    Raises:
-        DataError: the marks do not belong together.
-    """
-    opening, closing = _id(tokenizer, SLICES_START), _id(tokenizer, SLICES_END)
-    found: list[tuple[int, int]] = []
-    for first, last in bounds(input_ids, tokenizer):
-        if found and first <= found[-1][1]:  # a slice of the picture before
-            continue
-        behind = last + 1
-        if behind < len(input_ids) and input_ids[behind] == opening:
-            end = next((at for at in range(behind, len(input_ids)) if input_ids[at] == closing), None)
-            if end is None:
-                raise DataError(f"the row ends inside a picture that begins at token {first - 1}.")
-            behind = end + 1
-        found.append((first - 1, behind))
-    return found
-
-
-def cut_picture(input_ids: Sequence[int], tokenizer: TextTokenizer, max_length: int) -> tuple[int, int] | None:
-    """Return the first picture that a row cut to `max_length` tokens would not hold whole, as `spans` gives it.
-
-    None where every picture stays. The cut goes through the picture where its first token is before `max_length`.
-    """
-    if len(input_ids) <= max_length:
-        return None
-    return next((span for span in spans(input_ids, tokenizer) if span[1] > max_length), None)
-
-
-def picture_tokens(
-    conversation: Conversation, slicing: Slicing, size: Callable[[str], Size] | None = None
-) -> list[int]:
-    """Return how many tokens each picture of a conversation takes, known from the headers of their files.
-
-    Raises:
-        PictureError: a file is no picture, or one beyond the limits.
-    """
-    size = size or size_of_file
-    return [slicing.plan(*size(image.path)).tokens for image in conversation.images]
 
 
 def size_of_file(path: str) -> Size:

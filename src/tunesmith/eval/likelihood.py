@@ -17,9 +17,10 @@ from ..data.collate import PictureLoader, collate
 from ..data.types import IGNORE, Batch, Example, Pack
 from ..models.load import Loaded, text_tokenizer
 from ..models.segments import UNFIT, packed_inputs
-from ..ops.loss import at_least_float32, label_logps
+from ..ops.loss import at_least_float32, label_logps, labelled
 
 _log = logging.getLogger("tunesmith")
+_ROWS = 256  # of logits at once
 _CLOSE = 1e-3  # relative; in 16 bits twenty times as much
 
 
@@ -46,6 +47,22 @@ class Likelihood:
         states_BTD, _ = self._states(batch["input_ids"], **inputs, **_pictures(batch))
         examples = [one for item in items for one in (item.examples if isinstance(item, Pack) else (item,))]
         return self._split(states_BTD, batch["labels"], examples)
+
+    @torch.no_grad()
+    def logps_and_hits(self, examples: Sequence[Example]) -> list[tuple[Tensor, Tensor]]:
+        """Return for each example the log-probabilities of its labels (float64) and whether each is the likeliest token."""
+        batch = self._batch(examples)
+        states_BTD, _ = self._states(batch["input_ids"], attention_mask=batch["attention_mask"], **_pictures(batch))
+        states_ND, labels_N = labelled(states_BTD, batch["labels"])
+        head = self.head or at_least_float32
+        logps, hits = [], []
+        for states, labels in zip(states_ND.split(_ROWS), labels_N.split(_ROWS), strict=True):
+            logits = head(states)
+            logps.append(-torch.nn.functional.cross_entropy(logits, labels, reduction="none"))
+            hits.append(logits.argmax(-1) == labels)
+        counts = [_labels(one) for one in examples]
+        split = (torch.cat(found).cpu().split(counts) for found in (logps, hits))
+        return [(logp.double(), hit) for logp, hit in zip(*split, strict=True)]
 
     @torch.no_grad()
     def groups(self, groups: Sequence[Sequence[Example]]) -> list[list[Tensor]]:
@@ -132,8 +149,7 @@ class Likelihood:
 
     def _split(self, states_BTD: Tensor, labels_BT: Tensor, examples: Sequence[Example]) -> list[Tensor]:
         logps_N = label_logps(states_BTD, labels_BT, self.head or at_least_float32).double().cpu()
-        counts = [len(e.labels) - 1 - e.labels[1:].count(IGNORE) for e in examples]
-        return list(logps_N.split(counts))
+        return list(logps_N.split([_labels(one) for one in examples]))
 
 
 def batches(lengths: Sequence[int], tokens: int, alone_from: int | None = None) -> Iterator[list[int]]:
@@ -150,6 +166,11 @@ def batches(lengths: Sequence[int], tokens: int, alone_from: int | None = None) 
         batch.append(number)
     if batch:
         yield batch
+
+
+def _labels(example: Example) -> int:
+    """Return how many labels count; the first token of a row cannot be predicted."""
+    return len(example.labels) - 1 - example.labels[1:].count(IGNORE)
 
 
 def _shared(rows: Sequence[Example]) -> int:

@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from .. import lookup
 from ..errors import ModelError
 from ..ops.loss import at_least_float32
+from ..ops.matrix_loss import Matrix
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from ..data.chat import ChatFormat
@@ -37,6 +40,29 @@ class Head:
     divisor: float = 1.0
     multiplier: float = 1.0
     softcap: float | None = None
+
+    @property
+    def words(self) -> int | None:
+        """The size of the vocabulary; None where the module does not say it."""
+        return getattr(self.module, "out_features", None)
+
+    @property
+    def matrix(self) -> Matrix | None:
+        """The head as one matrix; None where it is more than that, an adapter or a cap on the logits for example.
+
+        Hooks count as more: something is to happen when the module is called.
+        """
+        module = self.module
+        if (
+            type(module) is not nn.Linear
+            or self.softcap is not None
+            or module._forward_pre_hooks
+            or module._forward_hooks
+        ):
+            return None
+        if module.bias is not None and self.multiplier != 1.0:
+            return None
+        return Matrix(module.weight, module.bias, self.multiplier / self.divisor)
 
     def __call__(self, hidden_ND: Tensor) -> Tensor:
         """Return logits (N, V) of hidden states (N, D), in float32 (float64 for a float64 model)."""

@@ -3,7 +3,8 @@
 transformers isolates segments by itself where `position_ids` begin again and no attention mask is given (a mask of ones
 beside them leaks without a word). It does so with a (T, T) mask, which is slow on a CPU; the attention implementation
 "segments" asks transformers for the same rule and computes each segment alone, and a forest of tokens (`tree.py`) a run
-at a time. All other calls go to "sdpa".
+at a time. On a GPU "segments_varlen" hands the segments to torch's kernel for sequences of any length, if that is proven
+there. All other calls go to "sdpa".
 """
 
 from __future__ import annotations
@@ -21,12 +22,17 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ..ops.attention import first_visible, segment_attention
 from ..ops.tree import tree_attention
+from ..ops.varlen import DTYPES, Sequences, difference, fits, load_kernel, varlen_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 NAME = "segments"
 """The attention implementation that computes each segment alone."""
+VARLEN = "segments_varlen"
+"""The attention implementation that hands all segments to one kernel, on a GPU in half precision."""
+BOUND = 2**-5
+"""How far that kernel may be from the plain form, as a share of the largest number: four times the unit of bfloat16."""
 LENGTHS = ((5, 4, 7), (8, 6))
 """Tokens of the segments that prove a model, in two rows; the second row is padded."""
 
@@ -39,11 +45,23 @@ class Packing:
     """How a model treats packed rows, proven: `attention` is the implementation that it was proven with.
 
     `longest`: where a batch has a longer segment, the rotary tables of all its rows may change (dynamic and longrope
-    scaling), so that packed and unpacked rows differ; None where there is no such length.
+    scaling), so that packed and unpacked rows differ; None where there is no such length. `note`: why a faster
+    implementation is not used.
     """
 
     attention: str
     longest: int | None = None
+    note: str = ""
+
+    def why_not(self, max_length: int, device: str) -> str | None:
+        """Return why rows of up to `max_length` tokens should not be packed on this kind of device, or None."""
+        if self.longest is not None and max_length > self.longest:
+            return f"its positions are stretched in rows of more than {self.longest:,} tokens, for all rows of a batch"
+        if device == "cpu" and self.attention != NAME:
+            return (
+                "on a CPU its attention cannot be computed segment by segment, and a full mask costs more than padding"
+            )
+        return None
 
 
 def packed_inputs(model: Any, segments_BT: Tensor, position_ids_BT: Tensor) -> dict[str, Tensor]:
@@ -61,17 +79,44 @@ def packed_inputs(model: Any, segments_BT: Tensor, position_ids_BT: Tensor) -> d
 def packing_of(model: PreTrainedModel) -> Packing | str:
     """Prove that segments of a packed row never see each other in this model; return how, or why they would.
 
-    `model` is the transformers model itself, without PEFT's wrapper. On a CPU a model with "sdpa" is switched to
-    "segments" if the proof holds with it; otherwise the model stays as it is.
+    `model` is the transformers model itself, without PEFT's wrapper. A model with "sdpa" is switched to "segments" on a
+    CPU, and on a GPU in half precision to "segments_varlen", if the proof holds with it; otherwise it stays as it is:
+    on a GPU with a (T, T) mask.
     """
-    before = model.config._attn_implementation
-    if before == "sdpa" and model.device.type == "cpu" and model._can_set_attn_implementation():
-        model.set_attn_implementation(NAME)
-        if _fault(model) is None:
-            return Packing(NAME, stretched_from(model.config))
-        model.set_attn_implementation(before)
+    before, note = model.config._attn_implementation, ""
+    if before == "sdpa" and model._can_set_attn_implementation():
+        faster, note = _faster(model)
+        if faster is not None:
+            model.set_attn_implementation(faster)
+            if (fault := _fault(model)) is None:
+                return Packing(faster, stretched_from(model.config))
+            note = fault if faster == VARLEN else ""
+            model.set_attn_implementation(before)
     fault = _fault(model)
-    return Packing(before or "eager", stretched_from(model.config)) if fault is None else fault
+    return Packing(before or "eager", stretched_from(model.config), note) if fault is None else fault
+
+
+def _faster(model: PreTrainedModel) -> tuple[str | None, str]:
+    """Return the implementation to try before "sdpa", or None and why there is none."""
+    if not _on_gpu(model):
+        return (NAME if model.device.type == "cpu" else None), ""
+    if model.dtype not in DTYPES:
+        return None, f"torch's kernel for segments computes in half precision, and the model is in {model.dtype}"
+    try:
+        config = model.config.get_text_config()
+        heads = config.num_attention_heads, getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // heads[0]
+        apart = difference(load_kernel(), heads, size, model.dtype, model.device)
+    except Exception as error:  # noqa: BLE001 - a compiler and a driver stand behind it
+        reason = (str(error).strip().splitlines() or [""])[0]
+        return None, f"torch's kernel for segments fails here ({type(error).__name__}: {reason})"
+    if not apart <= BOUND:
+        return None, f"torch's kernel for segments computes something else here (by {apart:.2g} of the largest number)"
+    return VARLEN, ""
+
+
+def _on_gpu(model: PreTrainedModel) -> bool:
+    return model.device.type == "cuda"
 
 
 # --- the proof -------------------------------------------------------------------------------------------------------
@@ -214,5 +259,33 @@ def _attend(
     return segment_attention(query, key, value, attention_mask[:, 0, 0], scale, dropout), None
 
 
+class _AttendVarlen:
+    """As `_attend`, but all segments go to the kernel in one call; what does not fit it gets the whole mask."""
+
+    def __init__(self) -> None:
+        self._newest: tuple[Tensor, Sequences | None] | None = None
+
+    def __call__(
+        self, module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the attention's output (B, T, H, K)."""
+        if attention_mask is None or attention_mask.dtype != torch.int64:
+            return _attend(module, query, key, value, attention_mask, **options)
+        sequences = self._sequences(attention_mask) if fits(query, value, options.get("dropout", 0.0)) else None
+        if sequences is None or options.get("softcap") is not None or options.get("position_bias") is not None:
+            index_T = torch.arange(query.shape[2], device=query.device)
+            whole_B1TT = (index_T >= attention_mask.transpose(2, 3)) & (index_T <= index_T[:, None])
+            return ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, whole_B1TT, **options)
+        return varlen_attention(query, key, value, sequences, load_kernel(), options.get("scaling")), None
+
+    def _sequences(self, first_B11T: Tensor) -> Sequences | None:
+        """Return the sequences of a mask: all layers of a model are called with the same one."""
+        if self._newest is None or self._newest[0] is not first_B11T:
+            self._newest = first_B11T, Sequences.of(first_B11T[:, 0, 0])
+        return self._newest[1]
+
+
 AttentionInterface.register(NAME, _attend)
 AttentionMaskInterface.register(NAME, _mask)
+AttentionInterface.register(VARLEN, _AttendVarlen())
+AttentionMaskInterface.register(VARLEN, _mask)

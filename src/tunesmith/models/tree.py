@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..ops.tree import Run
-from .segments import NAME, UNFIT, stretched_from
+from .segments import NAME, UNFIT, VARLEN, stretched_from
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -65,7 +65,7 @@ def why_no_tree(model: PreTrainedModel, max_length: int) -> str | None:
         window = getattr(config, name, None)
         if window is not None and max_length > window:
             return f"its {name} of {window:,} tokens is shorter than data.max_length"
-    if before not in ("sdpa", NAME) or not model._can_set_attn_implementation():
+    if before not in ("sdpa", NAME, VARLEN) or not model._can_set_attn_implementation():
         return f"its attention ({before}) cannot be replaced"
     model.set_attn_implementation(NAME)
     fault = _fault(model)

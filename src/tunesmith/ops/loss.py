@@ -13,7 +13,10 @@ from torch.utils.checkpoint import checkpoint
 IGNORE = -100
 CHUNK_BYTES = 64 * 2**20
 """Size of one chunk of float32 logits; small enough to be cheap, large enough for full matrix speed."""
-_FIRST_CHUNK = 16  # rows of the first chunk, from which the size of the vocabulary is learned
+LEAST_ROWS = 16
+"""Rows of a chunk, however many words there are: fewer would read the matrix too often."""
+Score = Callable[[Tensor], Tensor]
+"""A head: hidden states (N, D) -> logits (N, V), float32 or finer. `words` on it, if it is there, is V."""
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -40,10 +43,24 @@ def _cross_entropy(logits_NV: Tensor, labels_N: Tensor, weights_N: Tensor | None
     return (each_N * weights_N).sum()
 
 
+def chunk_rows(words: int) -> int:
+    """Return how many rows of logits over this many words make a chunk."""
+    return max(LEAST_ROWS, CHUNK_BYTES // (4 * words))
+
+
+def _words(head: Score, hidden_ND: Tensor) -> int:
+    """Return the size of the vocabulary: what the head says of itself, or else the width of one row of logits."""
+    known: int | None = getattr(head, "words", None)
+    if known is not None:
+        return known
+    with torch.no_grad():
+        return head(hidden_ND[:1]).shape[-1]
+
+
 def label_loss(
     hidden_BTD: Tensor,
     labels_BT: Tensor,
-    head: Callable[[Tensor], Tensor],
+    head: Score,
     head_parameters: Sequence[Tensor] = (),
     weights_BT: Tensor | None = None,
     places_BT: Tensor | None = None,
@@ -56,13 +73,18 @@ def label_loss(
     head that learn: each is handed in so that autograd sees it; none for a frozen head, whose gradient is then never
     computed. `places_BT`: as in `labelled`.
     """
-    keep_BT = labels_BT[:, 1:] != IGNORE
     hidden_ND, labels_N = labelled(hidden_BTD, labels_BT, places_BT)
-    weights_N = None if weights_BT is None else weights_BT[:, 1:][keep_BT]
+    if not torch.is_grad_enabled():
+        hidden_ND, head_parameters = hidden_ND.detach(), ()
     loss: Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
-        hidden_ND, labels_N, weights_N, head, *head_parameters
+        hidden_ND, labels_N, label_weights(labels_BT, weights_BT), head, *head_parameters
     )
     return loss
+
+
+def label_weights(labels_BT: Tensor, weights_BT: Tensor | None) -> Tensor | None:
+    """Return the weights of the labels that count, (N,), in the order of `labelled`."""
+    return None if weights_BT is None else weights_BT[:, 1:][labels_BT[:, 1:] != IGNORE]
 
 
 def labelled(hidden_BTD: Tensor, labels_BT: Tensor, places_BT: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -77,22 +99,18 @@ def labelled(hidden_BTD: Tensor, labels_BT: Tensor, places_BT: Tensor | None = N
     return hidden_BTD.flatten(0, 1).index_select(0, places_BT[:, :-1][keep_BT]), labels_BT[:, 1:][keep_BT]
 
 
-def label_logps(
-    hidden_BTD: Tensor, labels_BT: Tensor, head: Callable[[Tensor], Tensor], places_BT: Tensor | None = None
-) -> Tensor:
+def label_logps(hidden_BTD: Tensor, labels_BT: Tensor, head: Score, places_BT: Tensor | None = None) -> Tensor:
     """Return the log-probability of each label, (N,), row by row, in float32 or finer, without holding the logits.
 
     Which labels these are, the shift and `places_BT` are as in `label_loss`. A gradient may be given to each: so the logits of a
     chunk are computed once more in the backward pass, where that of the head's parameters needs it.
     """
     hidden_ND, labels_N = labelled(hidden_BTD, labels_BT, places_BT)
-    with torch.no_grad():
-        words = head(hidden_ND[:1]).shape[-1]
 
     def logps(hidden: Tensor, labels: Tensor) -> Tensor:
         return -nn.functional.cross_entropy(head(hidden), labels, reduction="none")
 
-    size = max(_FIRST_CHUNK, CHUNK_BYTES // (4 * words))
+    size = chunk_rows(_words(head, hidden_ND))
     pieces = [slice(start, start + size) for start in range(0, max(len(labels_N), 1), size)]
     parts = [checkpoint(logps, hidden_ND[piece], labels_N[piece], use_reentrant=False) for piece in pieces]
     return torch.cat(parts)
@@ -107,7 +125,7 @@ class _ChunkedLoss(torch.autograd.Function):
         hidden_ND: Tensor,
         labels_N: Tensor,
         weights_N: Tensor | None,
-        head: Callable[[Tensor], Tensor],
+        head: Score,
         *parameters: Tensor,
     ) -> Tensor:
         """Return the sum; keep its gradients with respect to the hidden states and the parameters."""
@@ -117,14 +135,13 @@ class _ChunkedLoss(torch.autograd.Function):
         hidden_grad = torch.zeros_like(hidden_ND) if needs_hidden else None
         # Summed over many chunks: bfloat16 would lose the small ones.
         sums = [at_least_float32(torch.zeros_like(parameter)) for parameter in learning]
-        start, size = 0, _FIRST_CHUNK
-        while start < len(labels_N):
+        size = chunk_rows(_words(head, hidden_ND)) if len(labels_N) else 1
+        for start in range(0, len(labels_N), size):
             piece = slice(start, start + size)
             with torch.set_grad_enabled(needs_hidden or bool(learning)):
                 hidden = hidden_ND[piece].detach().requires_grad_(needs_hidden)
                 logits = head(hidden)
                 loss = _cross_entropy(logits, labels_N[piece], None if weights_N is None else weights_N[piece])
-            start, size = start + size, max(_FIRST_CHUNK, CHUNK_BYTES // (4 * logits.shape[-1]))
             wanted = [hidden, *learning] if needs_hidden else learning
             grads = list(torch.autograd.grad(loss, wanted, allow_unused=True)) if wanted else []
             if hidden_grad is not None:
@@ -134,20 +151,20 @@ class _ChunkedLoss(torch.autograd.Function):
                     total_grad += grad
             total += loss.detach()
             del logits, loss, grads
-        ctx.save_for_backward(hidden_grad, *(s.to(p.dtype) for s, p in zip(sums, learning, strict=True)))
-        ctx.needs = needs
+        ctx.save_for_backward(hidden_grad, *sums)
+        ctx.needs, ctx.dtypes = needs, [parameter.dtype for parameter in learning]
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> Any:
-        """Return the kept gradients times `scale`, None for what needs none."""
+        """Return the kept gradients times `scale`, None for what needs none; those of a head in place: it may be large."""
         hidden_grad, *kept = ctx.saved_tensors
-        # The product is taken in float32: `scale` itself may be too large for float16 (loss scaling).
-        grads = iter([_scaled(grad, scale) for grad in kept])
-        first = None if hidden_grad is None else _scaled(hidden_grad, scale)
+        grads = iter([grad.mul_(scale).to(dtype) for grad, dtype in zip(kept, ctx.dtypes, strict=True)])
+        first = None if hidden_grad is None else scaled(hidden_grad, scale)
         return (first, None, None, None, *(next(grads) if need else None for need in ctx.needs))
 
 
-def _scaled(grad: Tensor, scale: Tensor) -> Tensor:
+def scaled(grad: Tensor, scale: Tensor) -> Tensor:
+    """Return their product, taken in float32: `scale` itself may be too large for float16 (loss scaling)."""
     return (at_least_float32(grad) * scale).to(grad.dtype)

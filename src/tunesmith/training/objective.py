@@ -13,6 +13,7 @@ from ..errors import SelfTestError
 from ..models.segments import packed_inputs
 from ..models.tree import tree_inputs
 from ..ops.loss import IGNORE, at_least_float32, label_loss, plain_loss
+from ..ops.matrix_loss import MatrixSum, chunked_sum, matrix_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,6 +40,8 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.head = family.head(self.inner)
+        self.matrix_sum: MatrixSum = chunked_sum
+        """What sums the loss where the head is one matrix (`loss_choice.py`)."""
         self.measures: dict[str, Tensor] = {}
         """What is to be logged beside the loss: name -> (sum, count), since it was taken last."""
 
@@ -76,6 +79,8 @@ class Objective(nn.Module):
                 if places is None
                 else label_loss(states, labels, at_least_float32, (), weights, places)
             )
+        if (matrix := self.head.matrix) is not None:
+            return matrix_loss(states, labels, matrix, self.matrix_sum, weights, places)
         learning = [parameter for parameter in self.head.module.parameters() if parameter.requires_grad]
         return label_loss(states, labels, self.head, learning, weights, places)
 

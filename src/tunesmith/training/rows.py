@@ -15,7 +15,7 @@ from ..data.chat import Answers, RenderOptions
 from ..data.chats import load_chat
 from ..data.collate import Collator, PictureLoader
 from ..data.flow import Work
-from ..data.order import EpochOrder
+from ..data.order import EpochOrder, TokenOrder
 from ..data.pack import PackedRows, pack, pack_alike
 from ..data.picture_files import Addresses, PictureFiles
 from ..data.pipeline import DataReport, Preparation, Prepared, Weight, expand_all, split, weigh
@@ -25,7 +25,6 @@ from ..data.tokenizer import TextTokenizer
 from ..errors import DataError
 from ..locate import locate
 from ..models.load import Loaded
-from ..models.segments import NAME as SEGMENTS
 from ..models.segments import Packing, packing_of
 from ..models.tree import why_no_tree
 from .settings import OBJECTIVES, TrainConfig
@@ -75,6 +74,13 @@ class Rows:
     def pad_id(self) -> int:
         """What fills batches up."""
         return self.tokenizer.pad_id
+
+    @property
+    def count(self) -> int | None:
+        """What the steps of an epoch follow from: the items, or where batches are filled by tokens, the batches."""
+        if isinstance(self.order, TokenOrder):
+            return self.order.batch_count
+        return None if self.order is None else len(self.items)
 
     @property
     def report(self) -> DataReport:
@@ -151,11 +157,13 @@ def arrange(config: TrainConfig, setup: Setup, loaded: Loaded, rows: Rows) -> Ro
     budget = None
     if data.packing:
         packing = packing_of(loaded.model)
-        why = packing if isinstance(packing, str) else _why_not(packing, data.max_length, setup.device.type)
+        why = packing if isinstance(packing, str) else packing.why_not(data.max_length, setup.device.type)
         if rows.work.options.answers == "judged":
             why = f"{config.objective.method} computes the second answer of each row without gradients"
         if why is None:
             budget = _budget(config, rows)
+            if isinstance(packing, Packing) and packing.note:
+                setup.say(f"Packing: {packing.note}; a mask over each whole row is used instead, which is slower.")
         else:
             setup.say(f"Packing: not with this model ({why}); rows of similar length share batches instead.")
     if rows.train is None:
@@ -180,6 +188,13 @@ def arrange(config: TrainConfig, setup: Setup, loaded: Loaded, rows: Rows) -> Ro
             f"{settings.batch_size * len(rows.train) / len(packs):.0f} rows."
         )
         return replace(rows, items=items, order=order)
+    if settings.batch_tokens is not None:
+        filled = TokenOrder(rows.train.lengths, settings.batch_tokens, settings.seed)
+        setup.say(
+            f"Batches: {len(filled):,} rows in {filled.batch_count:,} batches of at most {settings.batch_tokens:,} tokens, "
+            f"rows of similar length in each; padding {padding_share(filled):.1%}."
+        )
+        return replace(rows, order=filled)
     grouped = data.group_by_length or data.packing
     order = EpochOrder(rows.train.lengths, settings.batch_size, settings.seed, grouped, together)
     how = "of similar length" if grouped else "as they come"
@@ -207,11 +222,15 @@ def _sharing(config: TrainConfig, setup: Setup, loaded: Loaded, rows: Rows) -> R
     if data.packing:
         packs = pack_alike(rows.train.lengths, _budget(config, rows), starts, settings.seed)
         items, starts = PackedRows(rows.train, packs), starts[packs.indexes[packs.starts[:-1]]]
-    order = EpochOrder(items.lengths, settings.batch_size, settings.seed, step_batches=together, beginnings=starts)
-    taken = order.indexes()
-    cuts = range(0, len(taken), settings.batch_size)
-    looked = [taken[cut : cut + settings.batch_size] for cut in cuts[:: max(1, len(cuts) // _LOOKED_AT)]]
-    saved = saved_share([[items[int(number)] for number in batch] for batch in looked])
+    size = f"{settings.batch_size} {'packs' if data.packing else 'rows'}"
+    if settings.batch_tokens is None:
+        order = EpochOrder(items.lengths, settings.batch_size, settings.seed, step_batches=together, beginnings=starts)
+    else:
+        order = TokenOrder(items.lengths, settings.batch_tokens, settings.seed, starts)
+        size = f"at most {settings.batch_tokens:,} tokens, shared ones and padding counted for each row,"
+    batches = order.batches()
+    looked = batches[:: max(1, len(batches) // _LOOKED_AT)]
+    saved = saved_share([[items[number] for number in batch] for batch in looked])
     found = f"Shared prefixes: {saved:.1%} of the tokens could be computed once for several rows"
     dropout = _dropout(config, loaded)
     if data.share_prefixes == "auto" and saved < WORTH:
@@ -225,9 +244,8 @@ def _sharing(config: TrainConfig, setup: Setup, loaded: Loaded, rows: Rows) -> R
         setup.say(f"{found}; not with this model ({why}).")
         return None
     setup.say(
-        f"Shared prefixes: rows that begin alike meet; in batches of {settings.batch_size} "
-        f"{'packs' if data.packing else 'rows'} {saved:.1%} of the tokens are not computed again."
-        + (" Rows draw one dropout for the tokens that they share." if dropout else "")
+        f"Shared prefixes: rows that begin alike meet; in batches of {size} {saved:.1%} of the tokens are not computed "
+        "again." + (" Rows draw one dropout for the tokens that they share." if dropout else "")
     )
     return replace(rows, items=items, order=order, shared=True)
 
@@ -248,22 +266,13 @@ def _dropout(config: TrainConfig, loaded: Loaded) -> bool:
     return any(value > 0 for value in (*named, getattr(config.tuning, "dropout", 0.0)))
 
 
-def _why_not(packing: Packing, max_length: int, device: str) -> str | None:
-    """Return why a model that could be trained on packs should not be."""
-    if packing.longest is not None and max_length > packing.longest:
-        return f"its positions are stretched in rows of more than {packing.longest:,} tokens, for all rows of a batch"
-    if device == "cpu" and packing.attention != SEGMENTS:
-        return "on a CPU its attention cannot be computed segment by segment, and a full mask costs more than padding"
-    return None
-
-
 def padding_share(order: EpochOrder) -> float:
     """Return how much of the first epoch's batches is padding: 0 to 1."""
-    lengths = order.lengths[order.indexes()]
-    filled = np.concatenate([lengths, np.zeros(-len(lengths) % order.batch_size, np.int64)])
-    batches = filled.reshape(-1, order.batch_size)
-    rows = (batches > 0).sum(axis=1)  # the last batch may have fewer
-    return 1.0 - float(lengths.sum()) / float((batches.max(axis=1) * rows).sum())
+    batches = order.batches()
+    rows = np.array([len(batch) for batch in batches])
+    lengths = order.lengths[np.concatenate(batches)]
+    widest = np.maximum.reduceat(lengths, np.cumsum(rows) - rows)
+    return 1.0 - float(lengths.sum()) / float((widest * rows).sum())
 
 
 def say_report(say: Callable[[str], None], name: str, report: DataReport, answers: Answers = "good") -> None:

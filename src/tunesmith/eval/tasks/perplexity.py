@@ -12,8 +12,7 @@ from ...data.types import Example, Pack
 from ...errors import RunError
 from ...generate.decode import context_of
 from ...models.load import Loaded
-from ...models.segments import NAME as SEGMENTS
-from ...models.segments import Packing, packing_of
+from ...models.segments import packing_of
 from ..desk import Desk, Outcome
 from ..likelihood import Likelihood, batches
 from ..measure import Measure, exp_ratio, stack
@@ -42,7 +41,7 @@ def run(loaded: Loaded, source: Source, config: Config, desk: Desk) -> Outcome:
     packing = packing_of(model.inner)
     longest = None if isinstance(packing, str) else packing.longest
     packs = None
-    if not isinstance(packing, str) and _suits(packing, max(lengths), model.inner.device.type):
+    if not isinstance(packing, str) and packing.why_not(max(lengths), model.inner.device.type) is None:
         packs = pack(rows.lengths, max(config.tokens, *lengths))
         together = [packs.members(number).tolist() for number in range(len(packs))]
     else:
@@ -69,12 +68,6 @@ def run(loaded: Loaded, source: Source, config: Config, desk: Desk) -> Outcome:
         Measure("perplexity", parts, exp_ratio, about="e to the loss; lower is better"),
     ]
     return Outcome(places, results, measures, rows.fingerprint, notes)
-
-
-def _suits(packing: Packing, longest: int, device: str) -> bool:
-    """Tell whether packs are exact and pay: no positions are stretched, and a CPU computes each segment alone."""
-    exact = packing.longest is None or longest <= packing.longest
-    return exact and (device != "cpu" or packing.attention == SEGMENTS)
 
 
 def _place(row: Example) -> dict[str, Any]:
