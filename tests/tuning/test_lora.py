@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from tunesmith.errors import ConfigError
 from tunesmith.models.load import load
+from tunesmith.training.checkpointing import compute_again
 from tunesmith.tuning import lora
 
 LAYERS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
@@ -119,3 +120,21 @@ def test_an_adapter_on_the_head_is_saved_alone(options: dict[str, str], seeing_f
     with torch.no_grad():
         expected, found = model.eval()(ids).logits, again(ids).logits
     torch.testing.assert_close(found, expected, atol=1e-4 if options else 0, rtol=0)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["plain", "checkpointing"])
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "peft"])
+def test_backward_stops_below_the_lowest_layer_that_learns(
+    fused: bool, checkpointing: bool, tiny_model_folder: Path
+) -> None:
+    model = adapted(tiny_model_folder, targets=r".*\.layers\.1\..*_proj", fused=fused).train()
+    inner = model.get_base_model()
+    if checkpointing:
+        compute_again(inner)
+    states: list[torch.Tensor] = []
+    for module in (inner.model.embed_tokens, *inner.model.layers):
+        module.register_forward_hook(lambda _, __, output: states.append(output))
+    inner(input_ids=torch.arange(3, 20)[None], use_cache=False).logits.square().sum().backward()
+    assert [state.requires_grad for state in states] == [False, False, True]
+    assert [state.grad_fn is not None for state in states] == [False, False, True]
+    assert all((parameter.grad is not None) == parameter.requires_grad for parameter in model.parameters())

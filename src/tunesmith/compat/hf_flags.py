@@ -22,6 +22,7 @@ DIRECT = {
     "seed": Flag("int", "training.seed"),
     "dataloader_num_workers": Flag("int", "training.workers"),
     "logging_steps": Flag("int", "training.logging_steps"),
+    "torch_compile": Flag("bool", "training.compile"),
 }
 """Those that are one of our settings under another name."""
 
@@ -105,7 +106,7 @@ IDLE = {
 """Those that have no effect here, each with the reason, which is said."""
 
 _OPTIMISER = "an optimiser has --adam_beta1, --adam_beta2, --adam_epsilon and nothing else to be set."
-_COMPILE = "models are not compiled; leave it out."
+_COMPILE = "layers are compiled (--torch_compile) by torch's default; leave it out."
 
 REFUSED = {
     **_same("bool", "push_to_hub", refused=_HUB),
@@ -113,7 +114,6 @@ REFUSED = {
     **_same("text", "optim_args", refused=_OPTIMISER),
     **_same("list", "optim_target_modules", refused=_OPTIMISER),
     **_same("text", "lr_scheduler_kwargs", refused="`training.min_learning_rate_ratio` in the YAML file may do."),
-    **_same("bool", "torch_compile", refused=_COMPILE),
     **_same("text", "torch_compile_backend torch_compile_mode", refused=_COMPILE),
     **_same("bool", "use_liger_kernel", refused="the loss here never holds all logits at once; leave it out."),
     **_same("text", "liger_kernel_config", refused="leave it out."),

@@ -100,6 +100,8 @@ class TransnormerTokenMixer(nn.Module):
         self.norm = _norm(config, config.hidden_dim)
         self.lrpe = Lrpe(config) if config.linear_use_lrpe_list[layer] else None
 
+    # Loops over blocks and segments, with a backward pass of its own: not for torch.compile.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
         self, x_BTD: Tensor, position_ids_BT: Tensor, layout: Stands | None = None, cache: StateCache | None = None
     ) -> Tensor:

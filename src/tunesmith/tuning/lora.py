@@ -37,7 +37,8 @@ class Settings(BaseModel):
 
     `targets`: "all-linear" (every linear layer but the head), a list of layer names, or a regular expression over
     full module names. `plus_ratio`: learning rate of B over that of A (LoRA+). `init`: "default", "pissa" (exact
-    singular value decomposition), "pissa_niter_16" (fast one), or PEFT's other names.
+    singular value decomposition), "pissa_niter_16" (fast one), or PEFT's other names. `fused`: an adapter and its layer
+    are one step of the graph where they can be (`fused.py`): the same mathematics in less memory.
 
     `language`, `vision`, `resampler`, `embeddings`: how these parts of the model learn; `language` is the language
     model without its embeddings. `targets` count inside the parts that are lora.
@@ -56,6 +57,7 @@ class Settings(BaseModel):
     rslora: bool = Field(False, validation_alias=AliasChoices("rslora", "use_rslora"))
     init: str = Field("default", validation_alias=AliasChoices("init", "init_lora_weights"))
     plus_ratio: float | None = Field(None, gt=0, validation_alias=AliasChoices("plus_ratio", "loraplus_lr_ratio"))
+    fused: bool = True
     language: Literal["lora", "full", "frozen"] = "lora"
     vision: Literal["lora", "full", "frozen"] = "frozen"
     resampler: Literal["full", "frozen"] = "frozen"
@@ -77,6 +79,7 @@ def apply(model: PreTrainedModel, family: Family, config: Settings) -> PeftModel
     from peft import LoraConfig, get_peft_model
 
     from ._parts import check_ways, layers_for, let_learn  # torch: only when a model is there
+    from .fused import register
 
     ways = {part: getattr(config, part) for part in PARTS}
     check_ways(family, ways, {part: Settings.model_fields[part].default for part in PARTS})
@@ -92,6 +95,8 @@ def apply(model: PreTrainedModel, family: Family, config: Settings) -> PeftModel
         bias="none",
         task_type="CAUSAL_LM",
     )
+    if config.fused:
+        register(settings)
     try:
         with warnings.catch_warnings():  # PEFT 0.21 asks transformers 5.23 by an old name
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
