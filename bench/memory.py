@@ -33,6 +33,7 @@ from tunesmith.models.files import read_config
 from tunesmith.models.minicpm import FAMILY, MiniCPMConfig, MiniCPMForCausalLM
 from tunesmith.models.quantise import held_bytes, quantise
 from tunesmith.ops.loss import CHUNK_BYTES, label_loss
+from tunesmith.training.checkpointing import compute_again
 from tunesmith.training.in_backward import StepInBackward
 from tunesmith.training.objective import Objective
 from tunesmith.training.optimizers import build, learners
@@ -66,14 +67,15 @@ class Method:
     """A way to tune. `tuning` and `training` are tunesmith's settings; `plain`: the logits of all tokens are made."""
 
     name: str
-    tuning: tuple[tuple[str, str], ...]
+    tuning: tuple[tuple[str, Any], ...]
     training: tuple[tuple[str, Any], ...] = ()
     plain: bool = False
 
     @property
     def kind(self) -> str:
         """Which weights learn: "lora", "qlora" or "full"."""
-        return dict(self.tuning)["method"]
+        kind: str = dict(self.tuning)["method"]
+        return kind
 
     @property
     def in_backward(self) -> bool:
@@ -83,8 +85,9 @@ class Method:
 
 _ONE = (("optimizer_in_backward", True), ("max_grad_norm", 0.0))
 _FULL = ("method", "full")
+_PEFT = (("method", "lora"), ("fused", False))
 METHODS = (
-    Method("plain: LoRA", (("method", "lora"),), plain=True),
+    Method("plain: LoRA", _PEFT, plain=True),
     Method("tunesmith: LoRA", (("method", "lora"),)),
     Method("tunesmith: QLoRA, NF4", (("method", "qlora"),)),
     Method("plain: full, float32", (_FULL,), plain=True),
@@ -92,6 +95,11 @@ METHODS = (
     Method("tunesmith: full, float32, adamw_8bit", (_FULL,), (("optimizer", "adamw_8bit"),)),
     Method("tunesmith: full, bf16 + kahan, in backward", (_FULL, ("master_weights", "kahan")), _ONE),
     Method("tunesmith: full, bf16 + stochastic, in backward", (_FULL, ("master_weights", "stochastic")), _ONE),
+    Method(
+        "tunesmith: full, bf16 + stochastic, adamw_8bit, in backward",
+        (_FULL, ("master_weights", "stochastic")),
+        (*_ONE, ("optimizer", "adamw_8bit")),
+    ),
 )
 AIMS = (("tunesmith: LoRA", 7.0), ("tunesmith: QLoRA", 3.0), ("tunesmith: full", 14.0))
 """At 1 x 1024 tokens: how a method's name begins, and the GiB that its sum is to stay under."""
@@ -147,12 +155,6 @@ def without_data(model: nn.Module) -> None:
             setattr(module, name, new[0])
 
 
-def checkpointed(model: Any) -> None:
-    """Let layers be computed again in the backward pass, as `training.gradient_checkpointing` does."""
-    name = "activation_checkpointing_enable"
-    getattr(model, name if hasattr(model, name) else "gradient_checkpointing_enable")({"use_reentrant": False})
-
-
 def kept(objective: Objective, inputs: dict[str, Any]) -> tuple[Tensor, int]:
     """Return the hidden states and the bytes kept for the backward pass, each storage once, without the parameters."""
     own = {parameter.untyped_storage()._cdata for parameter in objective.parameters()}
@@ -171,10 +173,10 @@ def kept(objective: Objective, inputs: dict[str, Any]) -> tuple[Tensor, int]:
 
 def kept_without_data(shape: MiniCPMConfig, method: Method, rows: int, tokens: int, again: bool) -> int:
     """Return what a model of this shape keeps for the backward pass; a quantised base keeps what the base itself does."""
-    frozen = Method("", (("method", "lora"),))
+    frozen = Method("", _PEFT)
     model = make(shape, frozen if method.kind == "qlora" else method, "meta")
     if again:
-        checkpointed(model)
+        compute_again(Objective(model, FAMILY).inner)
     model.config._attn_implementation = UNMASKED  # type: ignore[union-attr]
     with FakeTensorMode():
         without_data(model)
@@ -194,7 +196,7 @@ def real_step(shape: MiniCPMConfig, method: Method, rows: int, tokens: int, agai
     torch.manual_seed(0)
     model = make(shape, method, "cpu")
     if again:
-        checkpointed(model)
+        compute_again(Objective(model, FAMILY).inner)
     objective = Objective(model, FAMILY)
     names = [name for name, _ in objective.named_parameters()]
     optimizer = build(settings(method), learners(objective, dict.fromkeys(names, 0.0), dict.fromkeys(names, 1e-4)))
@@ -255,8 +257,8 @@ def loss_bytes(shape: MiniCPMConfig, method: Method, positions: int) -> int:
     """Return what the head and the loss need on top while they are computed, from the sizes.
 
     Plain: the logits of all positions. tunesmith: those of one chunk, and the gradient of the hidden states. A head
-    that learns: autocast's copy of a float32 matrix; and in tunesmith its gradient as kept from the forward pass, with
-    what scales it in float32 (`ops/loss.py`).
+    that learns: autocast's copy of a float32 matrix; and in tunesmith its gradient as kept from the forward pass, in
+    float32 (`ops/loss.py`).
     """
     words, table = shape.vocab_size, shape.vocab_size * shape.hidden_size
     master = dict(method.tuning).get("master_weights", "float32") == "float32"
@@ -264,7 +266,7 @@ def loss_bytes(shape: MiniCPMConfig, method: Method, positions: int) -> int:
     if method.plain:
         return found + LOSS_BYTES * positions * words
     if method.kind == "full":
-        found += 4 * table if master else (2 + 4 + 4) * table
+        found += 4 * table
     chunk = min(positions, max(16, CHUNK_BYTES // (4 * words)))
     return found + LOSS_BYTES * chunk * words + 2 * positions * shape.hidden_size
 
@@ -371,13 +373,13 @@ def main() -> None:
 ABOUT = """\
 Nothing here was measured on a GPU: these are bytes of tensors, without the CUDA context, the allocator's gaps, libraries
 and the workspace of kernels (QLoRA: one matrix unpacked). The working copies of the optimiser while it updates a tensor
-are not counted either, on any side; "bf16" makes several in float32 of the tensor in hand, each 1.05 GiB for the table of
-words of MiniCPM-2B. Weights and optimiser states are those of real steps; for MiniCPM-2B they are calculated from real
+are not counted either, on any side; "bf16" makes about six in float32 of a block of rows of the tensor in hand, 16 MiB each
+at most. Weights and optimiser states are those of real steps; for MiniCPM-2B they are calculated from real
 steps with 1 and 2 layers of its width and 256 and 512 words. What is kept for the backward pass is what autograd saves in
 the decoder, each storage once, parameters not counted, on tensors without data; with checkpointing one layer computed
 again is added. Real steps gave the same bytes, or this would not be here: nano-minicpm at the last setting below by every
 method of tunesmith, and two layers of MiniCPM-2B's width with LoRA at 1 x 1024, all without and with checkpointing. QLoRA
-keeps what LoRA keeps. Head and loss are computed from sizes: four float32 numbers a logit, of all positions (plain) or of
+keeps what the plain LoRA keeps. Head and loss are computed from sizes: four float32 numbers a logit, of all positions (plain) or of
 a chunk. The sums add each of these parts at its largest although not all exist at one time. Rows are full and every token
 is a label: what less padding and fewer labels save comes on top. In the last column each sum is divided by that of the
 plain recipe above it, without and with checkpointing."""

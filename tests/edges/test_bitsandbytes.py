@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tunesmith.edges import bitsandbytes
+from tunesmith.edges.bitsandbytes import EightBits
 from tunesmith.errors import MachineError
 
 
@@ -35,3 +36,21 @@ def test_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
     with pytest.raises(MachineError, match=r"bitsandbytes, which is not installed.*pip install 'tunesmith\[quant\]'"):
         bitsandbytes.adamw([], 8, False)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(MachineError, match="bitsandbytes, which is not installed"):
+        EightBits(256)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_numbers_in_8_bits(signed: bool) -> None:
+    """Near the largest of their group to a hundredth of it; a group of zeros, and the state of a first step, is zeros."""
+    exact = torch.randn(5, 300, generator=torch.Generator().manual_seed(1))
+    exact = exact if signed else exact.square()
+    packing = EightBits(256)
+    codes, scales = packing.pack(exact, signed)
+    assert (codes.dtype, codes.shape, scales.shape) == (torch.uint8, exact.shape, (6,))
+    again = packing.unpack(codes, scales, signed)
+    assert again.dtype == torch.float32 and (again - exact).abs().max() < 0.02 * exact.abs().max()
+    nothing = torch.zeros(512)
+    assert packing.unpack(*packing.pack(nothing, signed), signed).equal(nothing)
+    assert packing.unpack(torch.zeros(512, dtype=torch.uint8), torch.zeros(2), signed).abs().max() == 0

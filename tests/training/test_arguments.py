@@ -96,6 +96,13 @@ def test_activations_have_nowhere_to_go_on_a_cpu() -> None:
         arguments.choose_device(config(activation_offload=True))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_cpu_has_no_memory_that_is_free() -> None:
+    with pytest.raises(ConfigError, match=r"gradient_checkpointing=auto.*memory_budget=8GiB"):
+        arguments.choose_device(config(gradient_checkpointing="auto"))
+    assert arguments.choose_device(config(gradient_checkpointing="auto", memory_budget="1GiB")).type == "cpu"
+
+
 def test_bfloat16_weights_are_computed_in_bfloat16() -> None:
     settings = config().model_copy(update={"tuning": full.Config(master_weights="kahan")})
     assert arguments.choose_precision(settings, torch.device("cpu")).compute == torch.bfloat16

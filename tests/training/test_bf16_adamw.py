@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from tunesmith.training.bf16_adamw import Bf16AdamW, rounded_at_random
+from tunesmith.edges.bitsandbytes import EightBits
+from tunesmith.training import bf16_adamw
+from tunesmith.training.bf16_adamw import GROUP, Bf16AdamW, rounded_at_random
 
 TARGET = torch.linspace(-2, 2, 4096).view(64, 64)
 START = torch.randn(64, 64, generator=torch.Generator().manual_seed(3)).bfloat16()
@@ -115,6 +120,90 @@ def test_bytes_beside_weight_and_gradient(rounding: str, bytes_each: int) -> Non
     optimizer.step()
     held = [value for value in optimizer.state[weight].values() if isinstance(value, Tensor)]
     assert sum(value.numel() * value.element_size() for value in held) == bytes_each * weight.numel()
+
+
+@pytest.mark.parametrize("rounding", ["kahan", "stochastic"])
+def test_moments_in_8_bits_follow_float32(rounding: str) -> None:
+    exact = trained(torch.optim.AdamW, START.float())
+    packed = trained(lambda groups: Bf16AdamW(groups, rounding, packing=EightBits(GROUP)), START)
+    moved = (exact - START.float()).abs().mean()
+    assert moved > 0.05 and (packed - exact).abs().mean() < 0.15 * moved
+    assert (packed - exact).mean().abs() < 0.02 * moved
+
+
+@pytest.mark.parametrize(("rounding", "bytes_each"), [("kahan", 4), ("stochastic", 2)])
+def test_bytes_with_moments_in_8_bits(rounding: str, bytes_each: int) -> None:
+    """And a scale for each group; tables keep 16 or 32 bits."""
+    matrix, table = torch.nn.Parameter(START.clone()), torch.nn.Parameter(START.clone())
+    groups = [{"params": [matrix]}, {"params": [table], "packed": False}]
+    optimizer = Bf16AdamW(groups, rounding, packing=EightBits(GROUP))
+    matrix.grad, table.grad = TARGET.bfloat16(), TARGET.bfloat16()
+    optimizer.step()
+    held = [
+        sum(
+            value.numel() * value.element_size() for value in optimizer.state[one].values() if isinstance(value, Tensor)
+        )
+        for one in (matrix, table)
+    ]
+    assert held[0] == bytes_each * 4096 + 2 * 4 * 4096 // GROUP
+    assert held[1] == {"kahan": 10, "stochastic": 4}[rounding] * 4096
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (70, 100), (5000,)])
+def test_blocks_change_no_bit_of_moments_in_8_bits(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
+    for block in (2**30, GROUP * max(1, math.prod(shape[1:]))):
+        monkeypatch.setattr(bf16_adamw, "BLOCK", block)
+        weight = torch.nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(3)).bfloat16())
+        optimizer = Bf16AdamW([{"params": [weight], "lr": RATE}], "kahan", packing=EightBits(GROUP))
+        for step in range(3):
+            weight.grad = torch.randn(shape, generator=torch.Generator().manual_seed(step)).bfloat16()
+            optimizer.step()
+        state = optimizer.state[weight]
+        ended.append([weight.detach(), *(value for value in state.values() if isinstance(value, Tensor))])
+    assert ended[0][1].dtype == torch.uint8 and all(a.equal(b) for a, b in zip(*ended, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (7, 3, 5), (33,), ()])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_blocks_change_no_bit(shape: tuple[int, ...], rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = torch.randn(shape, generator=torch.Generator().manual_seed(3)).bfloat16()
+    ended = []
+    for block in (2**30, rows * max(1, math.prod(shape[1:]))):
+        monkeypatch.setattr(bf16_adamw, "BLOCK", block)
+        weight = torch.nn.Parameter(start.clone())
+        optimizer = Bf16AdamW([{"params": [weight], "lr": RATE, "weight_decay": 0.1}], "kahan")
+        for step in range(3):
+            weight.grad = torch.randn(shape, generator=torch.Generator().manual_seed(step)).bfloat16()
+            optimizer.step()
+        state = optimizer.state[weight]
+        ended.append([weight.detach(), *(value for value in state.values() if isinstance(value, Tensor))])
+    assert len(ended[0]) == 4 and all(a.equal(b) for a, b in zip(*ended, strict=True))
+
+
+@pytest.mark.parametrize("rounding", ["kahan", "stochastic"])
+def test_float32_copies_are_those_of_a_block(rounding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No tensor of more numbers than a block is made after the first step has made the moments."""
+    monkeypatch.setattr(bf16_adamw, "BLOCK", 256)
+    weight = torch.nn.Parameter(START.clone())
+    optimizer = Bf16AdamW([{"params": [weight], "lr": RATE}], rounding)
+    largest = 0
+
+    class Look(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal largest
+            made = function(*args, **(kwargs or {}))
+            known = {one.untyped_storage().data_ptr() for one in args if isinstance(one, Tensor)}
+            if isinstance(made, Tensor) and made.untyped_storage().data_ptr() not in known:
+                largest = max(largest, made.numel())
+            return made
+
+    for step in range(2):
+        weight.grad = gradient(weight, step).bfloat16()
+        largest = 0
+        with Look():
+            optimizer.step()
+    assert 0 < largest <= 256
 
 
 def test_float32_weights_are_refused() -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace as Facts
 from typing import Any
@@ -48,7 +49,7 @@ def test_flow_stops_at_the_boundary_of_a_step() -> None:
 @pytest.fixture
 def metrics(tmp_path: Path) -> Metrics:
     """Metrics of a trainer that has seen tokens."""
-    trainer: Any = Facts(tokens_seen=1000, ranks=Ranks())
+    trainer: Any = Facts(tokens_seen=1000, ranks=Ranks(), waits=Facts(seconds=0.0), order=None)
     return Metrics(RunFolder(tmp_path), trainer, Progress())
 
 
@@ -60,8 +61,29 @@ def test_metrics_are_one_line_a_step(metrics: Metrics) -> None:
     assert [line["step"] for line in lines] == [1, 1]
     assert lines[0]["loss"] == 1.25 and lines[0]["tokens_per_second"] > 0 and lines[0]["peak_memory"] > 2**20
     assert lines[1] == {"step": 1, "eval_loss": 2.0, "epoch": 0.5}
-    assert metrics.progress.loss == 1.25
+    assert metrics.progress.loss == 1.25 and lines[0]["wait_share"] == 0
     assert peak_memory() > 2**20
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_waiting_for_data_is_shown_with_what_to_do(terminal: bool, metrics: Metrics) -> None:
+    target = io.StringIO()
+    screen = Screen(Console(file=target, force_terminal=terminal, width=80), metrics)
+    args, state = Facts(max_steps=2), Facts(global_step=0, max_steps=2)
+    screen.on_train_begin(args, state, None)
+    for order, setting in ((None, "data.processes"), (object(), "training.workers")):
+        metrics.trainer.order = order
+        metrics.trainer.waits.seconds += 0.5 * (time.perf_counter() - metrics._mark[0])
+        state.global_step += 1
+        metrics.on_log(args, state, None, logs=dict(LOG))
+        assert 0.2 < metrics.last["wait_share"] <= 0.5
+        screen._printed = -10.0
+        screen.on_log(args, state, None, logs=dict(LOG))
+        assert f"waits for data; raise {setting}" in screen._advice()[0]
+    screen.on_train_end(args, state, None)
+    assert "of the time waits for data; raise training.workers" in target.getvalue()
+    metrics.last["wait_share"] = 0.05
+    assert screen._advice() == []
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -87,9 +87,14 @@ def test_a_run_learns_and_resumes_to_the_same_bits(name: str, tiny_config: dict,
     assert all(two[name].equal(tensor) for name, tensor in one.items())
 
 
-@pytest.mark.parametrize("rounding", ["kahan", "stochastic"])
-def test_a_run_in_bfloat16_is_verified_and_resumes(rounding: str, tiny_config: dict, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rounding", "optimizer"), [("kahan", "adamw"), ("stochastic", "adamw"), ("stochastic", "adamw_8bit")]
+)
+def test_a_run_in_bfloat16_is_verified_and_resumes(
+    rounding: str, optimizer: str, tiny_config: dict, tmp_path: Path
+) -> None:
     training = {**tiny_config["training"], "learning_rate": 2e-3, "steps": 4, "verify": rounding == "kahan"}
+    training["optimizer"] = optimizer
     config = {**tiny_config, "tuning": {"method": "full", "master_weights": rounding}, "training": training}
     train({**config, "output": str(tmp_path / "whole")})
     stored = load_file(tmp_path / "whole" / "model" / "model.safetensors")

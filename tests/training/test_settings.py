@@ -97,9 +97,47 @@ def test_what_a_step_in_backward_cannot_do(more: list[str], match: str) -> None:
         read("training.optimizer_in_backward=true", *more)
 
 
+@pytest.mark.parametrize(
+    ("text", "size"), [("8GiB", 2**33), ("1.5 GB", 1_500_000_000), ("500MiB", 500 * 2**20), ("2000000", 2_000_000)]
+)
+def test_memory_budget(text: str, size: int, tmp_path) -> None:
+    settings = read("training.gradient_checkpointing=auto", f"training.memory_budget={text}")
+    assert settings.training.memory_budget == size
+    (tmp_path / "c.yaml").write_text(config.dump(settings))
+    assert config.read(TrainConfig, tmp_path / "c.yaml") == settings
+
+
+def test_gradient_checkpointing_is_a_switch_a_number_or_auto() -> None:
+    asked = ("true", "false", "1", "12", "auto")
+    found = [read(f"training.activation_checkpointing={one}").training.gradient_checkpointing for one in asked]
+    assert found == [True, False, 1, 12, "auto"] and found[0] is True and found[2] is not True
+
+
+@pytest.mark.parametrize(
+    ("overrides", "match"),
+    [
+        (["training.memory_budget=8GiB"], "goes with that alone"),
+        (
+            ["training.gradient_checkpointing=auto", "training.memory_budget=much"],
+            "'much' is no size; write it as 8GiB",
+        ),
+        (["training.gradient_checkpointing=auto", "training.memory_budget=8"], "must be at least"),
+        (["training.gradient_checkpointing=auto", "training.activation_offload=true"], "take one of them"),
+        (["training.gradient_checkpointing=auto", "distributed.engine=fsdp"], "needs whole tensors"),
+        (["training.gradient_checkpointing=-1"], "gradient_checkpointing"),
+        (["data.streaming=true", "training.steps=4", "training.workers=2"], "every row once more"),
+        (["training.workers=-1"], "at least 0"),
+    ],
+)
+def test_faults_of_memory_and_workers(overrides: list[str], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        read(*overrides)
+
+
 @pytest.mark.parametrize("other", ["training.optimizer=muon", "training.precision=fp32"])
 def test_bfloat16_weights_go_with_adamw_in_bfloat16(other: str) -> None:
     full = ["tuning.method=full", "tuning.master_weights=kahan"]
+    assert read(*full, "training.optimizer=adamw_8bit").bf16_weights
     assert read(*full).bf16_weights and not read("tuning.method=full").bf16_weights
     with pytest.raises(ConfigError, match=r"tuning\.master_weights=kahan is AdamW on bfloat16 weights"):
         read(*full, other)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerCallback
 
+from tunesmith import lookup
 from tunesmith.errors import MachineError, NonFiniteError
+from tunesmith.runs import RunFolder, open_run
 from tunesmith.training import checkpoint, steps, trainer
+from tunesmith.training.callbacks import Progress
+from tunesmith.training.distributed.ranks import Ranks
+from tunesmith.training.rows import arrange, prepare_rows
 from tunesmith.training.run import train
+from tunesmith.training.settings import TrainConfig
+from tunesmith.training.setup import Setup, choose
 
 
 def changed(config: dict[str, Any], output: Path, **training: Any) -> dict[str, Any]:
@@ -111,40 +120,94 @@ def test_non_finite_loss_stops_before_the_update(tiny_config: dict, tmp_path: Pa
     assert not (tmp_path / "run" / "adapter").exists()
 
 
-def test_non_finite_gradient_names_the_tensor(tiny_config: dict, tmp_path: Path) -> None:
-    """A hook makes one gradient NaN at the third step; the weights stay those of the second."""
-    from transformers import TrainerCallback
+@dataclass
+class Built:
+    """A run up to its first step."""
 
-    from tunesmith.runs import open_run
-    from tunesmith.training.callbacks import Progress
-    from tunesmith.training.rows import arrange, prepare_rows
-    from tunesmith.training.settings import TrainConfig
-    from tunesmith.training.setup import choose
+    config: TrainConfig
+    setup: Setup
+    run: RunFolder
+    objective: Any
+    tuner: trainer.TuneTrainer
 
-    config = TrainConfig.model_validate(changed(tiny_config, tmp_path / "run", save_steps=1))
-    run = open_run(config.output)
-    from tunesmith import lookup
+    def fit(self, *callbacks: TrainerCallback) -> None:
+        """Train."""
+        for callback in callbacks:
+            self.tuner.add_callback(callback)
+        steps.fit(self.config, self.setup, self.tuner, self.run, Progress())
 
-    setup = choose(config)
+    def is_where_it_was(self, step: int) -> bool:
+        """Whether the weights in memory are those of the checkpoint of a step."""
+        before = load_file(self.run.checkpoints / f"checkpoint-{step}" / trainer.WEIGHTS)
+        after = trainer.trainable_state(self.objective)
+        return all(after[key].equal(value) for key, value in before.items())
+
+
+def built(tree: dict[str, Any]) -> Built:
+    """Go through the steps of a run until it could begin."""
+    config = TrainConfig.model_validate(tree)
+    run, setup = open_run(config.output), choose(config)
     loaded = steps.load_base(config, setup)
     rows = arrange(config, setup, loaded, prepare_rows(config, setup))
-    method = lookup.find("tunesmith.tuning", "lora")
+    method = lookup.find("tunesmith.tuning", config.tuning.method)
     objective = steps.build_objective(config, setup, loaded, method, run)
-    tuner = steps.build_trainer(config, setup, objective, rows, method, run)
-    name, parameter = next((n, p) for n, p in objective.named_parameters() if "layers.1.mlp.up_proj.lora_B" in n)
+    return Built(config, setup, run, objective, steps.build_trainer(config, setup, objective, rows, method, run))
+
+
+def test_non_finite_gradient_names_the_tensor(tiny_config: dict, tmp_path: Path) -> None:
+    """A hook makes one gradient NaN at the third step; the weights stay those of the second."""
+    made = built(changed(tiny_config, tmp_path / "run", save_steps=1))
+    name, parameter = next((n, p) for n, p in made.objective.named_parameters() if "layers.1.mlp.up_proj.lora_B" in n)
 
     class Poison(TrainerCallback):
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step == 2:
                 parameter.register_hook(lambda gradient: gradient * float("nan"))
 
-    tuner.add_callback(Poison())
     with pytest.raises(NonFiniteError, match=rf"Step 3: the gradient of {name.removeprefix('model.')} is not finite"):
-        steps.fit(config, setup, tuner, run, Progress())
-    assert checkpoint.steps(run.checkpoints)[-1] == 2
-    before = load_file(run.checkpoints / "checkpoint-2" / trainer.WEIGHTS)
-    after = trainer.trainable_state(objective)
-    assert all(after[key].equal(value) for key, value in before.items())
+        made.fit(Poison())
+    assert checkpoint.steps(made.run.checkpoints)[-1] == 2 and made.is_where_it_was(2)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [{}, {"max_grad_norm": 0}, {"gradient_accumulation_steps": 2}],
+    ids=["clipped", "not clipped", "accumulated"],
+)
+def test_non_finite_loss_of_a_batch(training: dict, tiny_config: dict, tmp_path: Path) -> None:
+    """A batch of the third step gives infinity, the first one of those that make the step; its gradients are finite."""
+    made = built(changed(tiny_config, tmp_path / "run", save_steps=1, batch_size=2, **training))
+    calls: list[int] = []
+
+    def poison(_: Any, inputs: Any, loss: torch.Tensor) -> torch.Tensor:
+        calls.append(made.tuner.state.global_step)
+        return loss + float("inf") if calls.count(2) == 1 and calls[-1] == 2 else loss
+
+    made.objective.register_forward_hook(poison)
+    with pytest.raises(NonFiniteError, match=r"Step 3: the loss is inf\. The run stops before this update"):
+        made.fit()
+    assert calls.count(2) == training.get("gradient_accumulation_steps", 1) and made.is_where_it_was(2)
+
+
+def test_non_finite_loss_stops_all_ranks_and_before_an_update_in_the_backward_pass(
+    tiny_config: dict, tmp_path: Path
+) -> None:
+    inside = {"optimizer_in_backward": True, "max_grad_norm": 0}
+    made = built(changed({**tiny_config, "tuning": "full"}, tmp_path / "run", save_steps=1, **inside))
+    made.objective.register_forward_hook(
+        lambda _, inputs, loss: loss * float("nan") if made.tuner.state.global_step == 1 else loss
+    )
+    with pytest.raises(NonFiniteError, match="Step 2: the loss is nan"):
+        made.fit()
+    assert made.is_where_it_was(1)
+
+    class Peers(Ranks):
+        def most(self, number: int) -> int:
+            return 1
+
+    made.tuner.form.ranks = Peers(0, 2)
+    with pytest.raises(NonFiniteError, match="the loss of another rank is not finite"):
+        made.tuner._check_losses([1.0, 2.0])
 
 
 def test_disk_full_while_saving(tiny_config: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

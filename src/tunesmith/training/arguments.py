@@ -33,6 +33,7 @@ def choose_device(config: TrainConfig) -> torch.device:
 
     Raises:
         MachineError: a GPU is asked for, or activations are to leave it, and there is none.
+        ConfigError: layers are to be checkpointed by a memory budget, and there is neither that nor a GPU.
     """
     if config.training.device == "cuda" and not torch.cuda.is_available():
         raise MachineError("training.device is cuda, but torch sees no CUDA GPU. Use device: cpu, or mend the driver.")
@@ -41,6 +42,11 @@ def choose_device(config: TrainConfig) -> torch.device:
         raise MachineError(
             "training.activation_offload moves activations from the GPU to main memory. This run is on the CPU, where "
             "they are already; leave it out."
+        )
+    if config.training.gradient_checkpointing == "auto" and config.training.memory_budget is None and not use_cuda:
+        raise ConfigError(
+            "training.gradient_checkpointing=auto fits a run into what is free on the GPU. This run is on the CPU: say "
+            "how much memory it may take, for example training.memory_budget=8GiB, or give true, false or a number."
         )
     return torch.device("cuda" if use_cuda else "cpu")
 
@@ -88,13 +94,14 @@ def reporters(config: TrainConfig) -> list[str]:
 def step_counts(config: TrainConfig, rows: int | None, world: int = 1) -> tuple[int, int]:
     """Return (optimiser steps in all, optimiser steps an epoch) for this many training rows, over `world` ranks.
 
-    A stream (None) has no epochs; a tenth of its steps stands for one.
+    With `batch_tokens` what is counted are batches, not rows. A stream (None) has no epochs; a tenth of its steps stands
+    for one.
     """
     settings = config.training
     if rows is None:
         assert settings.steps is not None  # the settings see to it
         return settings.steps, max(1, settings.steps // 10)
-    batches = -(-rows // (settings.batch_size * world))
+    batches = -(-rows // ((1 if settings.batch_tokens else settings.batch_size) * world))
     per_epoch = -(-batches // settings.gradient_accumulation_steps)
     total = settings.steps if settings.steps is not None else max(1, round(per_epoch * settings.epochs))
     return total, per_epoch
@@ -141,7 +148,6 @@ def training_arguments(
         eval_steps=min(settings.eval_steps or per_epoch, total),
         save_strategy="steps",
         save_steps=min(settings.save_steps or per_epoch, total),
-        dataloader_num_workers=settings.workers,
         dataloader_pin_memory=torch.cuda.is_available(),
         accelerator_config={"dispatch_batches": False},  # it would cut a stream's batches by their first dimension
         remove_unused_columns=False,

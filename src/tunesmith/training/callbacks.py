@@ -26,6 +26,9 @@ from .preferences import ACCURACY, MARGIN
 if TYPE_CHECKING:
     from .trainer import TuneTrainer
 
+NOTICED = 0.05
+"""The share of the time spent waiting for batches from which on it is shown."""
+
 
 def peak_memory() -> int:
     """Return the peak memory in bytes: allocated on the GPU if there is one in use, else resident in this process."""
@@ -94,11 +97,17 @@ class Metrics(TrainerCallback):
     def __init__(self, run: RunFolder, trainer: TuneTrainer, progress: Progress) -> None:
         self.run, self.trainer, self.progress = run, trainer, progress
         self.last: dict[str, Any] = {}
-        self._mark = (time.perf_counter(), 0)
+        self._mark = (time.perf_counter(), 0.0, 0.0)
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Start the clock."""
-        self._mark = (time.perf_counter(), int(self.trainer.ranks.total(self.trainer.tokens_seen)[0]))
+        self._mark = self._now()
+
+    def _now(self) -> tuple[float, float, float]:
+        """Return the clock, the tokens of all ranks, and the seconds that they have waited for batches, on average."""
+        ranks = self.trainer.ranks
+        tokens, waited = ranks.total(self.trainer.tokens_seen, self.trainer.waits.seconds)
+        return time.perf_counter(), tokens, waited / ranks.world
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Write the line: the losses, and how fast and how large the run is."""
@@ -107,12 +116,12 @@ class Metrics(TrainerCallback):
         line = {"step": state.global_step, **{key: value for key, value in logs.items() if key != "total_flos"}}
         if "loss" in logs:
             self.progress.loss = logs["loss"]
-            now, tokens = time.perf_counter(), int(self.trainer.ranks.total(self.trainer.tokens_seen)[0])
-            seconds = now - self._mark[0]
-            line["tokens_per_second"] = round((tokens - self._mark[1]) / seconds, 1) if seconds > 0 else 0.0
+            before, self._mark = self._mark, self._now()
+            seconds, tokens, waited = (new - old for new, old in zip(self._mark, before, strict=True))
+            line["tokens_per_second"] = round(tokens / seconds, 1)
             line["seconds"] = round(seconds, 4)
+            line["wait_share"] = round(waited / seconds, 4)
             line["peak_memory"] = peak_memory()
-            self._mark = (now, tokens)
         self.last.update(line)
         self.run.add_metrics(line)
 
@@ -133,7 +142,9 @@ class Screen(TrainerCallback):
         )
         self._task = self._bar.add_task("train", total=None)
         # The numbers stand in a line of their own, so that 80 columns are enough.
-        self._live = Live(get_renderable=lambda: Group(self._bar, Text(self._facts())), console=console)
+        self._live = Live(
+            get_renderable=lambda: Group(self._bar, *map(Text, (self._facts(), *self._advice()))), console=console
+        )
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Show the bar, already at the step that a resumed run begins with."""
@@ -152,7 +163,7 @@ class Screen(TrainerCallback):
         now = time.monotonic()
         if "eval_loss" in logs or now - self._printed > 5 or state.global_step >= args.max_steps:
             self._printed = now
-            text = f"step {state.global_step}/{args.max_steps}  {self._facts()}"
+            text = "  ".join((f"step {state.global_step}/{args.max_steps}", self._facts(), *self._advice()))
             self.console.print(text, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
@@ -177,3 +188,11 @@ class Screen(TrainerCallback):
             right = f" {last[f'eval_{ACCURACY}']:.0%}" if f"eval_{ACCURACY}" in last else ""
             parts.append(f"eval {last['eval_loss']:.4f}{right}")
         return "  ".join(parts)
+
+    def _advice(self) -> list[str]:
+        """Return a line about steps that wait for their batches, if they do."""
+        share = self.metrics.last.get("wait_share", 0.0)
+        if share <= NOTICED:
+            return []
+        stream = self.metrics.trainer.order is None
+        return [f"{share:.0%} of the time waits for data; raise {'data.processes' if stream else 'training.workers'}"]

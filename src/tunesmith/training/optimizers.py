@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from .bf16_adamw import Bf16AdamW
+from .bf16_adamw import GROUP, Bf16AdamW, Packing
 
 if TYPE_CHECKING:
     from .objective import Objective
@@ -59,7 +59,12 @@ def build(config: TrainConfig, learning: Sequence[Learner]) -> Optimizer:
     rounding = getattr(config.tuning, "master_weights", "float32")
     if rounding != "float32":
         betas = (settings.beta1, settings.beta2)
-        return Bf16AdamW(groups(learning), rounding, settings.seed, betas, settings.epsilon)
+        if settings.optimizer != "adamw_8bit":
+            return Bf16AdamW(groups(learning), rounding, settings.seed, betas, settings.epsilon)
+        tables = [one for one in learning if one.kind == "table"]
+        rest = [one for one in learning if one.kind != "table"]
+        own = [*groups(rest), *({**group, "packed": False} for group in groups(tables))]
+        return Bf16AdamW(own, rounding, settings.seed, betas, settings.epsilon, _eight_bits())
     return BUILDERS[settings.optimizer](settings, learning)
 
 
@@ -130,6 +135,12 @@ def _bitsandbytes(settings: TrainingSettings, learning: Sequence[Learner], bits:
     rest = [one for one in learning if bits != 8 or one.kind != "table"]
     own = [bitsandbytes.adamw(groups(rest), bits, paged, **options)] if rest else []
     return _joined([*own, *([bitsandbytes.adamw(groups(tables), 32, paged, **options)] if tables else [])])
+
+
+def _eight_bits() -> Packing:
+    from ..edges import bitsandbytes
+
+    return bitsandbytes.EightBits(GROUP)
 
 
 def _adafactor(settings: TrainingSettings, learning: Sequence[Learner]) -> Optimizer:

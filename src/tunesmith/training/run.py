@@ -24,6 +24,8 @@ FREE_TO_CHANGE = {
     "picture_roots",
     "fetch_pictures",
     "activation_offload",
+    "gradient_checkpointing",
+    "memory_budget",
     "logging_steps",
     "save_steps",
     "keep_checkpoints",
@@ -139,24 +141,25 @@ def _changed(config: TrainConfig, run: RunFolder, world: int) -> list[str]:
         for key in sorted(set(old) | set(new))
         if old.get(key) != new.get(key) and key.rsplit(".", 1)[-1] not in free and key.split(".")[0] not in _PLACES
     ]
-    rows = f"a step had {was} rows, now {now} (training.batch_size x gradient_accumulation_steps x ranks)"
-    return [*changed, rows] if was != now else changed
+    counted = "rows" if config.training.batch_tokens is None else "batches"
+    size = f"a step had {was} {counted}, now {now} (training.batch_size x gradient_accumulation_steps x ranks)"
+    return [*changed, size] if was != now else changed
 
 
 def _train(config: TrainConfig, run: RunFolder, resumed: bool, ranks: Ranks) -> RunResult:
     from . import steps
     from .callbacks import Progress
     from .rows import arrange, prepare_rows
-    from .setup import choose
+    from .setup import choose, conditions
 
     if run.writes:
         with replacing(run.path / CONFIG) as stream:
             stream.write(configuration.dump(config))
-    run.write_environment(ranks.world)
     run.set_status("running", step=run.status.get("step", 0))
     progress = Progress()
     try:
         setup = choose(config, ranks)
+        run.write_environment(ranks.world, conditions(config, setup.device))
         with ranks.first():
             rows = prepare_rows(config, setup)
         _check_data(run, rows, resumed)

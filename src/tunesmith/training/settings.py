@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -77,6 +78,22 @@ class DataSettings(_Section):
         return (1.0, 1.0) if isinstance(source, str) else (source.weight, source.loss_weight)
 
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([KMGT])(iB|B)")
+
+
+def _as_bytes(value: Any) -> Any:
+    """Return a size such as "8GiB" (2^30 each) or "8 GB" (10^9) in bytes; anything else as it is."""
+    if not isinstance(value, str) or value.strip().isdigit():
+        return value
+    found = _SIZE.fullmatch(value.strip())
+    if found is None:
+        raise ValueError(f"'{value}' is no size; write it as 8GiB, 500MiB or 8GB")
+    number, power = float(found[1]), "KMGT".index(found[2]) + 1
+    return int(number * (1024 if found[3] == "iB" else 1000) ** power)
+
+
+Bytes = Annotated[int, BeforeValidator(_as_bytes)]
+
 HF_OPTIMIZERS = {
     "adamw_torch": "adamw",
     "adamw_torch_fused": "adamw",
@@ -92,6 +109,9 @@ class TrainingSettings(_Section):
     epochs: float = Field(3.0, gt=0, validation_alias=AliasChoices("epochs", "num_train_epochs"))
     steps: int | None = Field(None, ge=1, validation_alias=AliasChoices("steps", "max_steps"))
     batch_size: int = Field(8, ge=1, validation_alias=AliasChoices("batch_size", "per_device_train_batch_size"))
+    batch_tokens: int | None = Field(
+        None, ge=8, description="Instead of batch_size: as many rows a batch as fit these tokens, padding counted."
+    )
     eval_batch_size: int | None = Field(
         None, ge=1, validation_alias=AliasChoices("eval_batch_size", "per_device_eval_batch_size")
     )
@@ -117,13 +137,24 @@ class TrainingSettings(_Section):
     max_grad_norm: float = Field(1.0, ge=0, description="Gradients are clipped to this norm; 0 switches it off.")
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    gradient_checkpointing: bool = Field(
-        False, validation_alias=AliasChoices("gradient_checkpointing", "activation_checkpointing")
+    gradient_checkpointing: bool | Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        False,
+        validation_alias=AliasChoices("gradient_checkpointing", "activation_checkpointing"),
+        description="Compute layers again in the backward pass: all, some, or as many as memory_budget asks for.",
     )
+    memory_budget: Bytes | None = Field(None, ge=2**20, description="What gradient_checkpointing auto fits into: 8GiB.")
     activation_offload: bool = Field(False, description="Keep activations in main memory instead of on the GPU.")
+    compile: bool = Field(
+        False,
+        validation_alias=AliasChoices("compile", "torch_compile"),
+        description="Compile the layers for training steps (torch.compile); meant for GPUs.",
+    )
     attention: str | None = Field(None, validation_alias=AliasChoices("attention", "attn_implementation"))
+    loss: Literal["auto", "chunked", "torch", "liger"] = Field("auto", description="What sums the loss of the labels.")
     seed: int = 42
-    workers: int = Field(0, ge=0, validation_alias=AliasChoices("workers", "dataloader_num_workers"))
+    workers: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
+        "auto", validation_alias=AliasChoices("workers", "dataloader_num_workers")
+    )
     eval_steps: int | None = Field(None, ge=1, description="Default: once an epoch.")
     save_steps: int | None = Field(None, ge=1, description="Default: once an epoch.")
     logging_steps: int = Field(1, ge=1)
@@ -146,6 +177,21 @@ class TrainingSettings(_Section):
     @classmethod
     def _hf_optimizer(cls, value: Any) -> Any:
         return HF_OPTIMIZERS.get(value, value)
+
+    @model_validator(mode="after")
+    def _budget(self) -> TrainingSettings:
+        if self.memory_budget is not None and self.gradient_checkpointing != "auto":
+            raise ValueError("memory_budget is what gradient_checkpointing: auto fits into; it goes with that alone")
+        if self.activation_offload and self.gradient_checkpointing == "auto":
+            raise ValueError(
+                "gradient_checkpointing: auto counts activations on the GPU, and activation_offload moves them away; "
+                "take one of them, or a number of layers"
+            )
+        if self.activation_offload and self.compile:
+            raise ValueError(
+                "compile decides by itself what is kept, and activation_offload moves it; take one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _in_backward(self) -> TrainingSettings:
@@ -233,20 +279,47 @@ class TrainConfig(_Section):
             raise ValueError("data.pack_length needs data.packing=true")
         if (self.data.pack_length or self.data.max_length) < self.data.max_length:
             raise ValueError("data.pack_length must not be less than data.max_length: a row would not fit")
-        if self.bf16_weights and (self.training.optimizer != "adamw" or self.training.precision in ("fp16", "fp32")):
+        kinds = ("adamw", "adamw_8bit")
+        if self.bf16_weights and (self.training.optimizer not in kinds or self.training.precision in ("fp16", "fp32")):
             raise ValueError(
                 f"tuning.master_weights={self.tuning.master_weights} is AdamW on bfloat16 weights; it goes with "
-                "training.optimizer=adamw and precision=bf16 (or auto)"
+                "training.optimizer=adamw or adamw_8bit and precision=bf16 (or auto)"
             )
         if self.data.streaming:
             if self.training.steps is None:
                 raise ValueError("data.streaming needs training.steps: a stream has no end")
+            if self.training.workers not in ("auto", 0):
+                raise ValueError(
+                    "data.streaming has processes of its own (data.processes); each of training.workers would give "
+                    "every row once more, so leave them out"
+                )
             if self.data.share_prefixes is True:
                 raise ValueError("data.share_prefixes sorts all rows, which a stream cannot; leave it out")
             if self.data.validation_share:
                 raise ValueError("data.streaming cannot set a share apart; give data.validation instead")
             if any(self.data.weights_of(number)[0] != 1 for number in range(len(self.data.train))):
                 raise ValueError("data.streaming reads each source as it is; leave out weight (loss_weight works)")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_of_tokens(self) -> TrainConfig:
+        tokens, data = self.training.batch_tokens, self.data
+        if tokens is None:
+            return self
+        if tokens < data.max_length:
+            raise ValueError("training.batch_tokens must not be less than data.max_length: a row would not fit")
+        refused = {
+            "data.packing": (data.packing, "which fills packs up to data.pack_length tokens already"),
+            "data.streaming": (data.streaming, "which does not know the rows beforehand"),
+            "data.group_by_length=false": (not data.group_by_length, "as it puts rows of similar length together"),
+            f"objective {self.objective.method}": (
+                lookup.find(OBJECTIVES, self.objective.method).ANSWERS != "good",
+                "whose rows have two answers",
+            ),
+        }
+        for name, (asked, why) in refused.items():
+            if asked:
+                raise ValueError(f"training.batch_tokens does not go with {name}, {why}; give training.batch_size")
         return self
 
     @model_validator(mode="after")
@@ -258,6 +331,8 @@ class TrainConfig(_Section):
             f"training.optimizer={self.training.optimizer}": self.training.optimizer != "adamw",
             "training.optimizer_in_backward": self.training.optimizer_in_backward,
             "training.activation_offload": self.training.activation_offload,
+            "training.compile": self.training.compile,
+            "training.gradient_checkpointing=auto": self.training.gradient_checkpointing == "auto",
         }
         for name, asked in whole.items():
             if asked and engine != "ddp":
@@ -274,6 +349,10 @@ class TrainConfig(_Section):
         if self.distributed is not None and self.distributed.engine != "ddp":
             raise ValueError(
                 f"objective {method} works with distributed.engine ddp, not with {self.distributed.engine}"
+            )
+        if self.training.loss in ("torch", "liger"):
+            raise ValueError(
+                f"training.loss={self.training.loss} sums a loss; objective {method} needs each; take auto"
             )
         if self.data.loss_on == "all":
             raise ValueError(f"objective {method} compares answers, so data.loss_on cannot be all; leave it out")

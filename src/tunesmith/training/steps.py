@@ -31,10 +31,14 @@ from . import checkpoint
 from . import verify as round_trip
 from .arguments import training_arguments
 from .callbacks import Flow, Metrics, Progress, Screen, StopSignal
+from .checkpointing import checkpoint_layers
+from .compiled import FirstStep, compile_layers
 from .distributed.ranks import Ranks
 from .distributed.sharing import Whole
+from .loader import worker_count
+from .loss_choice import choose_sum
 from .objective import Objective, self_test
-from .offload import Offload
+from .offload import CudaCopies, Offload
 from .optimizers import build
 from .pictures import look_once
 from .preferences import objective_of
@@ -88,16 +92,13 @@ def build_objective(config: TrainConfig, setup: Setup, loaded: Loaded, method: M
     if hasattr(method, "prepare") and setup.ranks.lead:
         method.prepare(model, run.path)
     objective = objective_of(config.objective, model, loaded.family, setup.ranks)
+    objective.matrix_sum, said = choose_sum(config.training.loss, objective.head, setup.device, setup.precision)
+    if said is not None:
+        setup.say(said)
     if hasattr(objective.inner, "touches_vision"):
         # a gradient on every rank, and in every step: AdamW goes on with one of zero, but leaves out what has none
         seeing = [*objective.inner.vpm.parameters(), *objective.inner.resampler.parameters()]
         objective.inner.touches_vision = setup.form.shared or any(one.requires_grad for one in seeing)
-    if config.training.gradient_checkpointing:
-        # transformers 5.23 calls activation checkpointing what 5.17 calls gradient checkpointing
-        if hasattr(objective.inner, "activation_checkpointing_enable"):
-            objective.inner.activation_checkpointing_enable({"use_reentrant": False})
-        else:
-            objective.inner.gradient_checkpointing_enable({"use_reentrant": False})
     learning = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     total = sum(count(p) for p in objective.parameters())
     setup.say(f"Tuning: {config.tuning.method}; {learning:,} of {total:,} parameters learn ({learning / total:.2%}).")
@@ -116,9 +117,14 @@ def build_trainer(
         load_trainable(objective, resume_from)
     with ranks.first():
         collator = look_once(objective, rows, setup) if settings.look_once else rows.collator
+    checkpoint_layers(config, setup, objective, rows, collator)
     setup.form.share(objective)
-    count = len(rows.items) if rows.order else None
-    args = training_arguments(config, run.path, setup.precision, count, ranks.world, setup.form.config)
+    args = training_arguments(config, run.path, setup.precision, rows.count, ranks.world, setup.form.config)
+    nodes = config.distributed.nodes if config.distributed is not None else 1
+    ranks_here = max(1, ranks.world // nodes)
+    args.dataloader_num_workers = worker_count(
+        settings.workers, collator, setup.device, ranks_here, stream=rows.order is None
+    )
     # experts that no token of a batch is sent to get no gradient
     args.ddp_find_unused_parameters = any("experts" in name for name, _ in objective.named_modules())
     trainer = TuneTrainer(
@@ -137,8 +143,11 @@ def build_trainer(
     trainer.resume_from = resume_from
     trainer.remove_callback(PrinterCallback)
     trainer.step_in_backward = settings.optimizer_in_backward
+    if settings.compile and compile_layers(objective, setup.device, setup.say):
+        trainer.add_callback(FirstStep(setup.say))
     if settings.activation_offload:
-        trainer.offload = Offload(objective, setup.device)
+        layers = getattr(objective.inner.get_decoder(), "layers", ())
+        trainer.offload = Offload(objective, CudaCopies(setup.device), layers)
     if hasattr(method, "learning_rate_factor"):
         names = [name for name, parameter in objective.named_parameters() if parameter.requires_grad]
         trainer.factors = {name: method.learning_rate_factor(name, config.tuning) for name in names}
@@ -180,6 +189,7 @@ def fit(config: TrainConfig, setup: Setup, trainer: TuneTrainer, run: RunFolder,
                 trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
             finally:
                 screen.close()
+                trainer.let_go()
     stopped = stop.number if progress.step < trainer.args.max_steps else None
     if stopped is None and not trainer.form.shared and (best := _best(setup, trainer)) is not None:
         load_trainable(trainer.model, best)

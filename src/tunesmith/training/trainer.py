@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,12 @@ from . import checkpoint
 from .distributed.ranks import Ranks
 from .distributed.sharing import Whole, whole
 from .in_backward import StepInBackward
+from .loader import EpochLoader, Waits, loader_options
 from .objective import Objective, trainable_state
 from .optimizers import Learner, learners
 from .preferences import CHOSEN, MARGIN, REJECTED
 
 WEIGHTS, RANDOM = "weights.safetensors", "random.pt"
-
-
-class EpochLoader(DataLoader[Any]):
-    """A DataLoader that tells its sampler which epoch it is."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration is for. A stream counts by itself."""
-        if isinstance(self.batch_sampler, Deal):
-            self.batch_sampler.set_epoch(epoch)
 
 
 class TuneTrainer(Trainer):
@@ -77,6 +69,9 @@ class TuneTrainer(Trainer):
         self.offload: Any = nullcontext()
         """Where the forward pass leaves its activations."""
         self.tokens_seen = 0
+        self.waits = Waits()
+        self._losses: list[Tensor] = []
+        """Of the batches of this optimiser step, not yet looked at: each look waits for the GPU."""
 
     @property
     def ranks(self) -> Ranks:
@@ -93,16 +88,32 @@ class TuneTrainer(Trainer):
         """Return this rank's batches of the validation rows."""
         return self._loader(self.eval_dataset, range(len(self.eval_dataset)), self.args.per_device_eval_batch_size)
 
+    def let_go(self) -> None:
+        """Let go of the training batches, whose processes end with them."""
+        self.callback_handler.train_dataloader = None
+
     def _loader(self, items: Any, order: EpochOrder | range | None, batch_size: int) -> EpochLoader:
-        options: dict[str, Any] = {
-            "collate_fn": self.data_collator,
-            "num_workers": self.args.dataloader_num_workers,
-            "pin_memory": self.args.dataloader_pin_memory,
-        }
+        step_batches = self.args.gradient_accumulation_steps
+        options = loader_options(self.args.dataloader_num_workers, step_batches, self.args.dataloader_pin_memory)
+        options["collate_fn"] = self.data_collator
         if order is None:  # a stream deals by itself
             return EpochLoader(items, batch_size=batch_size, **options)
         deal = Deal(order, batch_size, self.ranks.rank, self.ranks.world)
         return EpochLoader(items, batch_sampler=deal, **options)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        """Return the next optimiser step's batches, still in main memory, and what its loss is divided by."""
+        batches, count = super().get_batch_samples(self.waits.watching(epoch_iterator), num_batches, device)
+        self.tokens_seen += sum(int(batch["attention_mask"].count_nonzero()) for batch in batches)
+        return batches, count
+
+    def _prepare_input(self, data: Any) -> Any:
+        """Move a batch to the device; the host does not wait for it."""
+        if isinstance(data, Tensor):
+            data = data.to(self.args.device, non_blocking=True)
+        return super()._prepare_input(data)
 
     def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
         return self.form.wrapped(model, self.accelerator.autocast)
@@ -115,26 +126,36 @@ class TuneTrainer(Trainer):
         The count is that of the labels, whatever their weights.
 
         Raises:
-            NonFiniteError: the loss is NaN or infinite.
+            NonFiniteError: a loss of this step is NaN or infinite, and the backward pass would update with it.
         """
         with self.offload:
             loss = model(**inputs)
-        finite = bool(torch.isfinite(loss))
-        if self.ranks.most(not finite):  # all of them stop, or none
-            what = "the loss of another rank is not finite" if finite else f"the loss is {loss.item()}"
+        self._losses.append(loss.detach())
+        if (self.step_in_backward or self.is_deepspeed_enabled) and self.accelerator.sync_gradients:
+            self._check_losses(torch.stack(self._losses).tolist())
+        # Gradients are averaged over the ranks, so the sum is multiplied by their number.
+        return loss * (self.accelerator.num_processes / num_items_in_batch)
+
+    def _check_losses(self, losses: list[float]) -> None:
+        """Stop on all ranks if a loss of this optimiser step is not finite on any.
+
+        Raises:
+            NonFiniteError: it is so.
+        """
+        self._losses.clear()
+        bad = [loss for loss in losses if not math.isfinite(loss)]
+        if self.ranks.most(bool(bad)):
+            what = f"the loss is {bad[0]}" if bad else "the loss of another rank is not finite"
             raise NonFiniteError(
                 f"Step {self.state.global_step + 1}: {what}. The run stops before this update; the "
                 "weights are those of the step before. Usual causes: a learning rate that is too high, float16, or "
                 "a damaged checkpoint. Lower training.learning_rate or use bf16/fp32; the last checkpoint is good."
             )
-        # Gradients are averaged over the ranks, so the sum is multiplied by their number.
-        self.tokens_seen += int(inputs["attention_mask"].count_nonzero())
-        return loss * (self.accelerator.num_processes / num_items_in_batch)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
         """Return what the loss of the step is divided by, over all its batches and ranks: labels, or pairs."""
         own = sum(self.model.count(batch) for batch in batch_samples)
-        return torch.tensor(round(self.ranks.total(own)[0]), device=device)
+        return torch.tensor(round(self.ranks.total(own)[0]))  # on the CPU: to make it on a GPU would wait for that
 
     def log(self, logs: dict[str, float], *more: Any, **named: Any) -> None:
         """Log, and with a loss what the objective measured since the last one."""
@@ -154,14 +175,14 @@ class TuneTrainer(Trainer):
         return found
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
-        self._check_gradients()
+        self._check_step()
         return super()._clip_grad_norm(model)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         if self.in_backward is not None:  # the gradients are gone; it has checked them
             return self.in_backward.take_norm()
         if grad_norm is None:  # clipping is switched off
-            self._check_gradients()
+            self._check_step()
         norm = whole(super()._get_grad_norm(model, grad_norm=grad_norm))
         if self.is_deepspeed_enabled and not self.args.fp16 and not math.isfinite(norm):
             raise NonFiniteError(
@@ -170,16 +191,21 @@ class TuneTrainer(Trainer):
             )
         return norm
 
-    def _check_gradients(self) -> None:
-        """Stop before clipping, which would spread one NaN over all gradients.
+    def _check_step(self) -> None:
+        """Stop before the update, and before clipping, which would spread one NaN over all gradients.
+
+        All numbers that are looked at come from the GPU together: the host waits for it once a step.
 
         Raises:
-            NonFiniteError: a gradient is NaN or infinite.
+            NonFiniteError: a loss or a gradient is NaN or infinite.
         """
-        if self.args.fp16:
-            return  # with loss scaling an infinite gradient is an ordinary event: the scaler skips that step
         gradients = {n: p.grad for n, p in self.model.named_parameters() if p.grad is not None}
-        if torch.isfinite(whole(nn.utils.get_total_norm(gradients.values()))):
+        if self.args.fp16:
+            gradients = {}  # with loss scaling an infinite one is an ordinary event: the scaler skips that step
+        norm = whole(nn.utils.get_total_norm(gradients.values())).to(self.args.device, torch.float32)
+        *losses, total = torch.stack([*self._losses, norm]).tolist()
+        self._check_losses(losses)
+        if math.isfinite(total):
             return
         names = [name for name, gradient in gradients.items() if not torch.isfinite(whole(gradient)).all()]
         first = names[0].removeprefix("model.") if names else "all parameters together"
@@ -224,13 +250,13 @@ class TuneTrainer(Trainer):
         was_training = self.model.training
         self.model.eval()
         training, self.model.measures = self.model.measures, {}
-        total, count = torch.zeros((), dtype=torch.float64), 0
+        total, count = torch.zeros((), dtype=torch.float64, device=self.args.device), 0
         with torch.no_grad(), self.accelerator.autocast():
             for batch in self.get_eval_dataloader():
+                count += self.model.count(batch)
                 batch = self._prepare_inputs(batch)
                 batch.pop("weights", None)
-                total += self.model(**batch).double().cpu()
-                count += self.model.count(batch)
+                total += self.model(**batch).double()
         self.model.train(was_training)
         measured, self.model.measures = self._measured(), training
         summed, items = self.ranks.total(float(total), count)
