@@ -79,8 +79,8 @@ def main() -> None:
     lines = ["## Answers of an evaluation", ""]
     lines += [section.where(("torch", "transformers"), conditions, load, command), ""]
     lines += [
-        "| | seconds | tokens a second | times as fast | answers that differ |",
-        "| --- | --- | --- | --- | --- |",
+        "| | seconds | tokens a second | times as fast | processor time | answers that differ |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for size, found in zip((1, *options.batches), (alone, *together), strict=True):
         name = "one by one" if size == 1 else f"batches of {size}"

@@ -31,7 +31,7 @@ class Constant:
 @pytest.fixture
 def expected(tmp_path: Path) -> Path:
     save_file({"0.input_ids": torch.tensor([[1, 2]]), "0.logits": torch.tensor([[0.0, 4.0]] * 2)}, tmp_path / TENSORS)
-    facts = {"rows": 1, "device": "cpu", "questions": [[1]], "answers": [[1] * 12]}
+    facts = {"rows": 1, "own_rows": 0, "device": "cpu", "questions": [[1]], "answers": [[1] * 12]}
     (tmp_path / FACTS).write_text(json.dumps({**facts, "texts": {"a": [7]}, "chat_template": "t"}), encoding="utf-8")
     return tmp_path
 

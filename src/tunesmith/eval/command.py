@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,7 +26,9 @@ class Options:
     """What `tunesmith eval` can be told."""
 
     run_or_model: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A run's folder, or a model's folder.")]
-    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Files, folders or patterns of records.")]
+    data: Annotated[
+        list[str] | None, typer.Argument(metavar="[DATA...]", help="Files, folders or patterns of records.")
+    ] = None
     baseline: Annotated[
         list[str] | None,
         typer.Option(metavar="RUN_OR_MODEL", help="Another model on the same rows; may be repeated."),
@@ -74,6 +77,18 @@ class Options:
     fetch_pictures: Annotated[bool, typer.Option("--fetch-pictures", help="Fetch pictures of the web.")] = False
     device: Annotated[str | None, typer.Option(help="Default: the GPU if there is one, else cpu.")] = None
     dtype: Annotated[str | None, typer.Option(help="bfloat16, float16, float32. Default: the stored one.")] = None
+    lm_eval: Annotated[
+        str | None, typer.Option(metavar="TASK,TASK", help="Tasks of lm-evaluation-harness, in place of DATA.")
+    ] = None
+    include_path: Annotated[
+        list[str] | None, typer.Option(metavar="DIR", help="lm-eval: task files of your own; may be repeated.")
+    ] = None
+    shots: Annotated[int | None, typer.Option(min=0, help="lm-eval: examples in the prompt. Default: the task's.")] = (
+        None
+    )
+    limit: Annotated[int | None, typer.Option(min=1, help="lm-eval: documents of each task. Default: all.")] = None
+    chat: Annotated[bool, typer.Option("--chat", help="lm-eval: prompts through the chat template.")] = False
+    online: Annotated[bool, typer.Option("--online", help="lm-eval: fetch the data of its tasks.")] = False
 
     @property
     def sampling(self) -> Sampling:
@@ -125,6 +140,15 @@ def _eval(options: Options) -> None:
     Prompts and stop rules are those of chat, the loss is that of training. Every row goes into results.json; with
     --baseline both models are compared on the same rows. The same command again goes on where it was stopped.
     """
+    if options.lm_eval is not None:
+        return _harness(options)
+    own = [name for name in ("include_path", "shots", "limit", "chat", "online") if getattr(options, name)]
+    if own:
+        raise ConfigError(f"--{own[0].replace('_', '-')} belongs to --lm-eval, which is not given.")
+    if not options.data:
+        raise ConfigError(
+            "Nothing to evaluate on: give DATA, files of records, or tasks of lm-evaluation-harness (--lm-eval)."
+        )
     from transformers.utils import logging
 
     from .lineup import Lineup
@@ -171,6 +195,42 @@ def _eval(options: Options) -> None:
             screen.print(made)
         print_legend(screen, found.lines)
     notes.print(f"Wrote {found.folder / 'results.json'}: every row.", markup=False, soft_wrap=True)
+
+
+def _harness(options: Options) -> None:
+    """Run tasks of lm-evaluation-harness; without --online nothing may use the network."""
+    if options.data:
+        raise ConfigError(
+            "--lm-eval has tasks with data of their own. Evaluate your files with a command of their own."
+        )
+    if not options.online:
+        for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE"):  # read when these are imported
+            os.environ[name] = "1"
+    from transformers.utils import logging
+
+    from .harness import Harness, run, table
+    from .lineup import Lineup
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    tasks = tuple(name.strip() for name in (options.lm_eval or "").split(",") if name.strip())
+    folders = tuple(options.include_path or ())
+    if missing := [folder for folder in folders if not Path(folder).is_dir()]:
+        raise ConfigError(
+            f"--include-path: '{missing[0]}' is not a folder. Give the one that holds the task's YAML file."
+        )
+    plan = Harness(tasks, folders, options.shots, options.limit, options.chat, options.online, options.seed)
+    names = (options.run_or_model, *(options.baseline or ()))
+    notes, screen = Console(stderr=True, highlight=False), Console(file=sys.stdout, highlight=False)
+    lineup = Lineup(options.dtype, options.device, options.chat_template)
+    folder, lines, said = run(names, plan, lineup, None if options.output is None else Path(options.output), notes)
+    for note in said:
+        notes.print(note, markup=False, soft_wrap=True)
+    if options.json:
+        print(json.dumps([asdict(line) for line in lines], ensure_ascii=False, indent=2))
+    else:
+        screen.print(table([_short(name, names) for name in names], lines))
+    notes.print(f"Wrote {folder / 'results.json'}: every document.", markup=False, soft_wrap=True)
 
 
 eval_ = expand(_eval, Options)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from .. import lookup
 from ..errors import RoundTripError
@@ -53,15 +54,25 @@ def judged(report: dict[str, Any]) -> dict[str, Any]:
 def compare(task: Task, expected: Path) -> dict[str, Any]:
     """Read the export and compare it with what is expected; return faults and figures."""
     facts, stored = read_json(expected / FACTS), load_file(expected / TENSORS)
+    target = lookup.find(TARGETS, task.target)
+    report = _compared(target.read(task, facts["device"]), task.bound, facts, stored)
+    program = target.read_by_program(task) if hasattr(target, "read_by_program") else None
+    if program is not None:
+        report["program"] = second = _compared(program, task.bound, facts, stored)
+        report["faults"] += [f"{second['by']}: {fault}" for fault in second.pop("faults")]
+    return report
+
+
+def _compared(reading: Reading, bound: float, facts: dict[str, Any], stored: dict[str, Tensor]) -> dict[str, Any]:
+    """Return what one reader makes of the export; a row's logits are those of its last positions that were stored."""
     device = facts["device"]
-    reading = lookup.find(TARGETS, task.target).read(task, device)
     faults, relatives, largest = _token_faults(reading, facts), [0.0], 0.0
     for number in range(facts["rows"]):
         wanted = stored[f"{number}.logits"]
-        found = logits_of(reading.model, inputs_of(stored, number), device)
+        found = logits_of(reading.model, inputs_of(stored, number), device)[-len(wanted) :]
         relatives.append(apart := relative(found, wanted))
-        if not apart <= task.bound:
-            faults.append(f"the logits of row {number} differ by {apart:.3g} of the largest (bound {task.bound:.3g})")
+        if not apart <= bound:
+            faults.append(f"the logits of row {number} differ by {apart:.3g} of the largest (bound {bound:.3g})")
         if found.shape == wanted.shape:
             largest = max(largest, float((found - wanted).abs().max()))
     asked = zip(facts["questions"], facts["answers"], strict=True)
@@ -70,9 +81,10 @@ def compare(task: Task, expected: Path) -> dict[str, Any]:
         "by": reading.by,
         "faults": faults,
         "rows": facts["rows"],
+        "own_rows": facts["own_rows"],
         "max_logit_difference": largest,
         "relative_difference": max(relatives),
-        "bound": task.bound,
+        "bound": bound,
         "answers": len(facts["answers"]),
         "changed_answers": changed,
     }

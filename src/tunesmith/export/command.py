@@ -38,6 +38,10 @@ class Options:
     compute: Annotated[
         str | None, typer.Option(help="The dtype it is held in; bfloat16 needs half the memory. Default: float32.")
     ] = None
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Compare on rows of this file too; may be repeated.")
+    ] = None
+    rows: Annotated[int | None, typer.Option(min=1, help="With --data: how many rows. Default: 16.")] = None
 
 
 def _export(options: Options) -> None:
@@ -54,16 +58,21 @@ def _export(options: Options) -> None:
     from .run import export as run
     from .source import Settings
 
-    settings = Settings(options.dtype, size, options.quant, options.layout, options.device, options.compute)
+    data = tuple(options.data) if options.data else None
+    settings = Settings(
+        options.dtype, size, options.quant, options.layout, options.device, options.compute, data, options.rows
+    )
     folder, report = run(options.run, options.target, options.to, settings)
     check, console = report["check"], Console(highlight=False, markup=False, soft_wrap=True)
     for note in report["notes"]:
         console.print(note)
-    console.print(
-        f"Read back by {check['by']}: {check['rows']} rows, largest difference of a logit "
-        f"{check['max_logit_difference']:.2g} ({check['relative_difference']:.2g} of the largest logit; bound "
-        f"{check['bound']:.2g}); {check['changed_answers']} of {check['answers']} greedy answers changed."
-    )
+    own = f" ({check['own_rows']} of --data)" if check["own_rows"] else ""
+    for one in (check, *([check["program"]] if "program" in check else [])):
+        console.print(
+            f"Read back by {one['by']}: {one['rows']} rows{own}, largest difference of a logit "
+            f"{one['max_logit_difference']:.2g} ({one['relative_difference']:.2g} of the largest logit; bound "
+            f"{one['bound']:.2g}); {one['changed_answers']} of {one['answers']} greedy answers changed."
+        )
     console.print(f"{folder} ({decimal(sum(report['files'].values()))})")
 
 

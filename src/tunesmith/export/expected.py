@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from ..data.chat import render
 from ..data.types import Conversation, Message
 from ..errors import DataError
 from ..models.load import Loaded, text_tokenizer
+from ..models.rows import first_rows
 from ..runs import RECORDED, RECORDED_FACTS, read_json
 
 TENSORS, FACTS = "expected.safetensors", "expected.json"
 ANSWER = 12
 """Tokens of a greedy answer."""
+ROWS, LONGEST, LAST = 16, 1024, 64
+"""Rows of the user's files unless told otherwise; of each so many tokens at most, and the logits of so many at its end."""
 _TALKS = (
     Conversation((Message("user", "你好"), Message("assistant", "Hello."), Message("user", "Who are you?"))),
     Conversation((Message("user", "What is 2 + 3?  Say it twice."),)),
@@ -35,20 +39,40 @@ _SEAMS = (
 
 @dataclass(frozen=True)
 class Row:
-    """A row of tokens: `inputs` are the model's arguments, `recorded` the logits (T, V) that the run wrote down."""
+    """A row of tokens: `inputs` are the model's arguments, `recorded` the logits (T, V) that the run wrote down.
+
+    `question`: the beginning that is answered; empty: none. `last`: how many positions at the end are compared; None: all.
+    """
 
     inputs: dict[str, Any]
     recorded: Tensor | None = None
+    question: tuple[int, ...] = ()
+    last: int | None = None
+
+    @classmethod
+    def halved(cls, inputs: dict[str, Any], recorded: Tensor | None = None) -> Row:
+        """Return a row whose first half is answered, if it holds no pictures."""
+        ids = inputs["input_ids"][0].tolist()
+        half = ids[: (len(ids) + 1) // 2] if len(ids) > 1 else ids
+        return cls(inputs, recorded, () if "pixel_values" in inputs else tuple(half))
 
 
-def rows_of(run: Path | None, loaded: Loaded) -> list[Row]:
-    """Return the rows that a run has recorded, and prompts in the run's own chat format."""
+def rows_of(run: Path | None, loaded: Loaded, files: Sequence[str] = (), count: int = ROWS) -> list[Row]:
+    """Return the rows that a run has recorded, prompts in the run's own chat format, and `count` rows of the files.
+
+    Raises:
+        DataError: a file or a record of it cannot be used.
+    """
     rows = []
     if run is not None and (run / RECORDED).is_file():
         stored = load_file(run / RECORDED)
-        count = sum(name.endswith(".logits") for name in stored)
-        rows = [Row(inputs_of(stored, number), stored[f"{number}.logits"]) for number in range(count)]
-    return [*rows, *(Row({"input_ids": torch.tensor([ids])}) for ids in _prompts(loaded))]
+        recorded = sum(name.endswith(".logits") for name in stored)
+        rows = [Row.halved(inputs_of(stored, number), stored[f"{number}.logits"]) for number in range(recorded)]
+    rows += [Row.halved({"input_ids": torch.tensor([ids])}) for ids in _prompts(loaded)]
+    own = first_rows(files, loaded, count, LONGEST) if files else []
+    return rows + [
+        Row(one.inputs, question=() if "pixel_values" in one.inputs else tuple(one.question), last=LAST) for one in own
+    ]
 
 
 def inputs_of(stored: dict[str, Tensor], number: int) -> dict[str, Any]:
@@ -80,18 +104,12 @@ def answer_of(model: Any, ids: list[int], device: str) -> list[int]:
     return row[len(ids) :]
 
 
-def questions(rows: list[Row]) -> list[list[int]]:
-    """Return the beginnings that are answered: the first half of each row of text."""
-    texts = [row.inputs["input_ids"][0].tolist() for row in rows if "pixel_values" not in row.inputs]
-    return [ids[: (len(ids) + 1) // 2] if len(ids) > 1 else ids for ids in texts]
-
-
-def record(loaded: Loaded, run: Path | None, folder: Path) -> float | None:
+def record(loaded: Loaded, rows: Sequence[Row], folder: Path) -> float | None:
     """Write into `folder` what an export must reproduce; return how far the run's own recorded logits are apart.
 
     That is relative to the largest logit of the row, and None where nothing is recorded.
     """
-    device, rows = str(loaded.model.device), rows_of(run, loaded)
+    device = str(loaded.model.device)
     model: Any = loaded.model
     tensors: dict[str, Tensor] = {}
     apart: list[float] = []
@@ -99,13 +117,15 @@ def record(loaded: Loaded, run: Path | None, folder: Path) -> float | None:
         for name, value in row.inputs.items():
             pieces = {f"{name}.{n}": one for n, one in enumerate(value)} if isinstance(value, list) else {name: value}
             tensors |= {f"{number}.{piece}": one.contiguous() for piece, one in pieces.items()}
-        logits = tensors[f"{number}.logits"] = logits_of(model, row.inputs, device)
+        logits = logits_of(model, row.inputs, device)
+        tensors[f"{number}.logits"] = logits[-row.last :].clone() if row.last else logits
         if row.recorded is not None:
             apart.append(relative(logits, row.recorded))
     tokenizer = text_tokenizer(loaded.tokenizer)
-    asked = questions(rows)
+    asked = [list(row.question) for row in rows if row.question]
     facts = {
         "rows": len(rows),
+        "own_rows": sum(row.last is not None for row in rows),
         "device": device,
         "questions": asked,
         "answers": [answer_of(model, ids, device) for ids in asked],

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import gc
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,17 +17,18 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import __version__, lookup
+from ..aside import free_place, written_aside
 from ..errors import ConfigError, MachineError, RoundTripError
 from ..models.load import DTYPES, load
-from ..runs import share, sync, write_json
+from ..runs import write_json
 from .check import TARGETS, check_in_clean_process
-from .expected import record, recorded_in, seams
+from .expected import ROWS, record, recorded_in, rows_of, seams
 from .folder import EXACT, ROUNDED
 from .source import Advance, Settings, Source, Task, Written
 
 REPORT = "export.json"
 """In an export: what it was made from, and how far it is from the run."""
-_ALWAYS = {"compute", "device"}
+_ALWAYS = {"compute", "device", "data", "rows"}
 
 
 def export(
@@ -49,9 +48,9 @@ def export(
     source = Source.of(run, settings)
     if why := module.refusal(source):
         raise ConfigError(f"'{run}' ({source.model_type}) cannot become '{target}': {why}.")
-    folder = _free_place(source, target, to)
+    folder = _place(source, target, to)
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    with tempfile.TemporaryDirectory() as expected, _written_aside(folder) as aside:
+    with tempfile.TemporaryDirectory() as expected, written_aside(folder, "--to") as aside:
         task, facts = _write(source, module, aside, Path(expected), console)
         gc.collect()
         if torch.cuda.is_available():
@@ -76,7 +75,8 @@ def _write(
         compute = DTYPES[source.settings.compute or "float32"]
         loaded = load(source.name, dtype=compute, device=device, base="rounded")
     with console.status("Recording what the run computes ..."):
-        apart = record(loaded, source.run, expected)
+        rows = rows_of(source.run, loaded, source.settings.data or (), source.settings.rows or ROWS)
+        apart = record(loaded, rows, expected)
         notes = seams(loaded)
     _check_recorded(source, apart, (str(compute).removeprefix("torch."), device.type))
     with _bar(console) as (resize, advance):
@@ -105,6 +105,8 @@ def _check_settings(settings: Settings, target: str, module: ModuleType) -> None
             option = f"--{one.name.replace('_', '-')}"
             has = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(module.OPTIONS)) or "none"
             raise ConfigError(f"The target '{target}' has no option {option}. Its own: {has}.")
+    if settings.rows is not None and not settings.data:
+        raise ConfigError("--rows says how many rows of a file are compared; name the file with --data.")
     for dtype in (settings.dtype, settings.compute):
         if dtype is not None and dtype not in DTYPES:
             raise ConfigError(f"Unknown dtype '{dtype}'. Known: {', '.join(DTYPES)}.")
@@ -125,7 +127,7 @@ def _check_recorded(source: Source, apart: float | None, now: tuple[str, str]) -
         )
 
 
-def _free_place(source: Source, target: str, to: str | Path | None) -> Path:
+def _place(source: Source, target: str, to: str | Path | None) -> Path:
     """Return where the export goes.
 
     Raises:
@@ -134,46 +136,7 @@ def _free_place(source: Source, target: str, to: str | Path | None) -> Path:
     """
     if to is None and source.run is None:
         raise ConfigError(f"'{source.name}' is no run, so say where the export goes: --to FOLDER.")
-    folder = Path(to).expanduser() if to is not None else Path(str(source.run)) / "export" / target
-    if folder.is_symlink() or folder.exists():
-        raise ConfigError(
-            f"'{folder}' exists already. Nothing there is touched: move it away, or choose another folder with --to."
-        )
-    try:
-        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MachineError(f"'{folder.parent}' cannot be made: {error.strerror}. Choose another folder.") from None
-    return folder.absolute()
-
-
-@contextmanager
-def _written_aside(folder: Path) -> Iterator[Path]:
-    """Give a hidden folder to write into; it gets the name `folder` at the end, and is removed if anything happens.
-
-    Raises:
-        MachineError: the disk is full or cannot be written.
-    """
-    aside = folder.with_name(f".{folder.name}.partial")
-    try:
-        shutil.rmtree(aside, ignore_errors=True)  # of an export that was killed
-        aside.mkdir()
-        yield aside
-        for file in sorted(path for path in aside.rglob("*") if path.is_file()):
-            share(file)
-            sync(file)
-        sync(aside)
-        os.rename(aside, folder)
-        sync(folder.parent)
-    except BaseException as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        # safetensors reports a full disk in its own words and types
-        if isinstance(error, OSError) or "No space left" in str(error):
-            full = getattr(error, "errno", errno.ENOSPC) == errno.ENOSPC
-            raise MachineError(
-                f"'{folder}' could not be written: {'the disk is full' if full else error}. What had been written is "
-                "removed. Make room or choose another folder with --to, then run the command again."
-            ) from error
-        raise
+    return free_place(to if to is not None else Path(str(source.run)) / "export" / target, "--to")
 
 
 def _check_space(aside: Path, needed: int) -> None:

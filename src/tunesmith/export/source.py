@@ -28,7 +28,8 @@ class Settings:
 
     `dtype`: of the written weights. `shard_size`: of one weight file at most. `quant`: the number format of a GGUF
     file. `layout`: of an adapter, "peft" or "published" (MiniCPM-V 2.0). `device`: where the model is loaded,
-    `compute`: the dtype it is held in there (float32).
+    `compute`: the dtype it is held in there (float32). `data`: files of the user's own whose first `rows` rows the export
+    is compared on as well.
     """
 
     dtype: str | None = None
@@ -37,6 +38,8 @@ class Settings:
     layout: str | None = None
     device: str | None = None
     compute: str | None = None
+    data: tuple[str, ...] | None = None
+    rows: int | None = None
 
 
 @dataclass(frozen=True)

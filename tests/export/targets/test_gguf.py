@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +13,9 @@ import torch
 from tunesmith.edges import gguf as edge
 from tunesmith.errors import ConfigError, MachineError
 from tunesmith.export import run
-from tunesmith.export.expected import rows_of
 from tunesmith.export.merge import merge, published_tensors
 from tunesmith.export.run import export
-from tunesmith.export.source import Settings
+from tunesmith.export.source import Settings, Task
 from tunesmith.export.targets import gguf
 from tunesmith.models.load import load, text_tokenizer
 
@@ -94,19 +94,43 @@ def test_the_tool_of_llama_cpp_is_called(finished: Finished, tmp_path: Path, mon
         export(finished("lora"), "gguf", tmp_path / "other", Settings(quant="q6_k"))
 
 
-def test_llama_cpp_computes_the_same(finished: Finished, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "quant"), [("lora", "f32"), ("lora", "q8_0"), ("llama", "f32")])
+def test_llama_cpp_computes_the_same(kind: str, quant: str, finished: Finished, tmp_path: Path) -> None:
     """Where llama-cpp-python is installed, which it seldom is: it is built from source."""
-    llama_cpp = pytest.importorskip("llama_cpp")
-    made, _ = export(finished("lora"), "gguf", tmp_path / "out", Settings(quant="f32"))
-    loaded = load(finished("lora"), dtype="float32", device="cpu")
-    engine = llama_cpp.Llama(str(made / gguf.FILE), logits_all=True, n_ctx=256, verbose=False)
-    tokenizer = text_tokenizer(loaded.tokenizer)
-    for text in ("<用户>你好<AI>", "two  words\n3"):
-        assert engine.tokenize(text.encode(), add_bos=False, special=True) == tokenizer.encode(text)
-    for row in rows_of(finished("lora"), loaded):
-        ids = row.inputs["input_ids"][0].tolist()
-        engine.reset()
-        engine.eval(ids)
+    pytest.importorskip("llama_cpp")
+    _, report = export(finished(kind), "gguf", tmp_path / "out", Settings(quant=quant))
+    check = report["check"]["program"]
+    assert check["by"].startswith("llama.cpp") and check["rows"] == 4 and check["answers"] == 4
+    if quant == "f32":
+        assert check["relative_difference"] < 1e-4 and check["changed_answers"] == 0
+
+
+class Engine:
+    """A stand-in for llama.cpp: reads the file as transformers does, and errs by `error`."""
+
+    error = 0.0
+
+    def __init__(self, file: Path, context: int) -> None:
+        self.reading = gguf.read(Task(str(file.parent), "gguf", "", "float32", 0.0), "cpu")
+        self.chat_template, self.encode = self.reading.chat_template, self.reading.encode
+
+    def logits(self, ids: list[int]) -> Any:
         with torch.no_grad():
-            wanted = loaded.model(**row.inputs).logits[0]
-        assert torch.allclose(torch.tensor(engine.scores[: len(ids)]), wanted, atol=1e-2)
+            return self.reading.model(input_ids=torch.tensor([ids])).logits[0].numpy() + self.error
+
+
+@pytest.mark.parametrize("error", [0.0, 1.0])
+def test_what_llama_cpp_computes_counts(
+    error: float, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gguf.llama_cpp, "version", lambda: "0")
+    monkeypatch.setattr(gguf.llama_cpp, "Engine", Engine)
+    monkeypatch.setattr(Engine, "error", error)
+    if error:
+        with pytest.raises(run.RoundTripError, match=r"llama\.cpp \(llama-cpp-python 0\): the logits of row 0 differ"):
+            export(finished("lora"), "gguf", tmp_path / "out", Settings(quant="f32"))
+        assert not list(tmp_path.iterdir())
+    else:
+        _, report = export(finished("lora"), "ollama", tmp_path / "out", Settings(quant="f32"))
+        assert report["check"]["program"]["by"] == "llama.cpp (llama-cpp-python 0)"
+        assert report["check"]["program"]["relative_difference"] < 1e-4

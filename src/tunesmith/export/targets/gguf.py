@@ -9,16 +9,18 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...edges import gguf
+from ...edges import gguf, llama_cpp
 from ...errors import ConfigError, MachineError, ModelError
 from ...models.load import text_tokenizer
 from ...models.weights import EMBEDDING, HEAD
 from .. import forms
+from ..expected import ANSWER, LONGEST
 from ..folder import EXACT, ROUNDED
 from ..merge import merge, published_tensors
 from ..readers import Reading
@@ -83,7 +85,12 @@ def write(out: Written, folder: Path) -> None:
         if done.returncode or not coarse.is_file():
             raise MachineError(f"{TOOL} failed: {(done.stderr or done.stdout).strip()[-500:]}")
         coarse.replace(folder / FILE)
-    out.notes.append(f"The weights are {quant}. The file was read back by gguf and transformers, not by llama.cpp.")
+    whether = (
+        ""
+        if llama_cpp.version()
+        else " llama.cpp itself did not: pip install 'tunesmith[llama-cpp]' (built from source)."
+    )
+    out.notes.append(f"The weights are {quant}. gguf and transformers read the file back.{whether}")
 
 
 def read(task: Task, device: str) -> Reading:
@@ -134,6 +141,25 @@ def read(task: Task, device: str) -> Reading:
         data.get("tokenizer.chat_template"),
         f"gguf and transformers, as {type(model).__name__}",
     )
+
+
+class _ByProgram:
+    """llama.cpp as what `expected.logits_of` calls."""
+
+    def __init__(self, engine: llama_cpp.Engine) -> None:
+        self.engine = engine
+
+    def __call__(self, input_ids: Tensor) -> Any:
+        return SimpleNamespace(logits=torch.from_numpy(self.engine.logits(input_ids[0].tolist()))[None])
+
+
+def read_by_program(task: Task) -> Reading | None:
+    """Let llama.cpp read the file, if llama-cpp-python is installed."""
+    if (version := llama_cpp.version()) is None:
+        return None
+    engine = llama_cpp.Engine(Path(task.folder) / FILE, LONGEST + ANSWER)
+    by = f"llama.cpp (llama-cpp-python {version})"
+    return Reading(_ByProgram(engine), engine.encode, engine.chat_template, by)
 
 
 def bound(out: Written) -> float:

@@ -9,9 +9,9 @@ from ...models.load import text_tokenizer
 from ..modelfile import frames
 from ..source import Written
 from . import gguf
-from .gguf import OPTIONS, bound, read, refusal, size
+from .gguf import OPTIONS, bound, read, read_by_program, refusal, size
 
-__all__ = ["OPTIONS", "bound", "read", "refusal", "size", "write"]
+__all__ = ["OPTIONS", "bound", "read", "read_by_program", "refusal", "size", "write"]
 MODELFILE = "Modelfile"
 _SAMPLING = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "repetition_penalty": "repeat_penalty"}
 
