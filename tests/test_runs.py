@@ -57,6 +57,8 @@ def test_status_and_environment(tmp_path: Path) -> None:
     run.write_environment()
     versions = json.loads((run.path / "environment.json").read_text())["versions"]
     assert versions["torch"] and versions["transformers"]
+    run.write_environment(2, {"threads": 3})
+    assert {"ranks": 2, "threads": 3}.items() <= json.loads((run.path / "environment.json").read_text()).items()
 
 
 def test_a_process_that_does_not_keep_the_folder_writes_nothing(tmp_path: Path) -> None:

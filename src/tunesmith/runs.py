@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -120,8 +120,8 @@ class RunFolder:
         if self.writes:
             write_json(self.path / STATUS, {"state": state, **details})
 
-    def write_environment(self, ranks: int = 1) -> None:
-        """Write versions, machine and the number of processes to environment.json."""
+    def write_environment(self, ranks: int = 1, more: Mapping[str, Any] | None = None) -> None:
+        """Write versions, machine, the number of processes and what else is known (`more`) to environment.json."""
         if not self.writes:
             return
         versions = {}
@@ -131,7 +131,7 @@ class RunFolder:
             except metadata.PackageNotFoundError:
                 versions[package] = "not installed"
         machine = {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
-        write_json(self.path / ENVIRONMENT, {"versions": versions, "machine": machine, "ranks": ranks})
+        write_json(self.path / ENVIRONMENT, {"versions": versions, "machine": machine, "ranks": ranks, **(more or {})})
 
     def add_metrics(self, line: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl."""

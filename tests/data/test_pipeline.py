@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -95,6 +96,7 @@ def test_report(files: list[str], tokenizer: TextTokenizer) -> None:
         "bad": [],
         "unlearned": 0,
         "notes": [],
+        "sha256": hashlib.sha256(Path(files[1]).read_bytes()).hexdigest(),
     }
 
 

@@ -49,6 +49,7 @@ def test_as_json() -> None:
             "bad": [{"index": 0, "line": 1, "field": "output", "reason": "it is empty.", "mend": "Fill it in."}],
             "unlearned": 0,
             "notes": [],
+            "sha256": "",
         }
     ]
     assert DataReport.from_json(content).as_json() == content

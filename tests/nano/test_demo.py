@@ -36,12 +36,16 @@ def test_the_demo_trains_asks_and_reports(tmp_path: Path, capsys: pytest.Capture
     assert len(report["rows"]) == report["questions"] == len(demo.read_sample().questions)
     assert set(report["rows"][0]) == {"question", "expected", "before", "after"}
     assert all(Path(curve).is_file() for curve in report["curves"])
+    assert report["card"] == str(output / "report.html") and f": {report['card']}\n" in shown
+    assert "24 short general questions" in (output / "report.html").read_text(encoding="utf-8")
     assert report["commands"]["chat"] == [f"tunesmith chat {output}"]
     for commands in report["commands"].values():
         for command in commands:
             assert command in shown
     check_train_command(report["commands"]["large"][1])
 
+    assert cli.main(["reproduce", str(output)]) == 0
+    assert "Equal, bit for bit: 2 steps" in capsys.readouterr().out
     (output / "mine.txt").write_text("notes")  # the user's own file in the demo's folder
     assert cli.main(["demo", "--output", str(output), "--steps", "2"]) == 2
     assert "holds an earlier demo and something else (mine.txt)" in capsys.readouterr().err
@@ -50,8 +54,9 @@ def test_the_demo_trains_asks_and_reports(tmp_path: Path, capsys: pytest.Capture
 
 def test_the_transnormer_has_a_demo_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "demo"
-    assert cli.main(["demo", "--family", "transnormer", "--output", str(output), "--steps", "2"]) == 0
+    assert cli.main(["demo", "--family", "transnormer", "--no-report", "--output", str(output), "--steps", "2"]) == 0
     report = json.loads((output / stage.REPORT).read_text(encoding="utf-8"))
+    assert report["card"] is None and not (output / "report.html").exists()
     assert (report["kind"], report["state"]) == ("tunesmith demo --family transnormer", "finished")
     assert config.read(TrainConfig, output / "config.yaml").model == "nano-transnormer"
     assert report["commands"]["large"][0] in capsys.readouterr().out
@@ -66,7 +71,7 @@ def test_families_are_told_apart(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr(demo_vision, "demo_vision", lambda *arguments: asked.append(arguments))
     assert cli.main(["demo", "--family", "minicpmv", "--steps", "1"]) == 0
     assert cli.main(["demo", "--family", "minicpmv", "--vision"]) == 0
-    assert asked == [(Path("runs/demo-vision"), 1), (Path("runs/demo-vision"), None)]
+    assert asked == [(Path("runs/demo-vision"), 1, True), (Path("runs/demo-vision"), None, True)]
     assert cli.main(["demo", "--vision", "--family", "transnormer"]) == 2
     assert "--vision means --family minicpmv" in capsys.readouterr().err
     assert cli.main(["demo", "--family", "llama"]) == 2

@@ -44,7 +44,8 @@ def test_the_demo_trains_asks_and_reports(tmp_path: Path, capsys: pytest.Capture
     assert len(report["rows"]) == report["questions"] == 6
     assert set(report["rows"][0]) == {"question", "expected", "before", "after", "image"}
     assert all(Path(row["image"]).is_file() and "<" not in row["question"] for row in report["rows"])
-    assert all(Path(file).is_file() for file in [report["sheet"], *report["curves"]])
+    assert all(Path(file).is_file() for file in [report["sheet"], report["card"], *report["curves"]])
+    assert "data:image/png;base64," in Path(report["card"]).read_text(encoding="utf-8")
     with Image.open(report["sheet"]) as page:
         assert page.width == 1200
     assert {"data", "sheet.png", "report.json", "loss.png"} <= set(report["files"])
@@ -64,7 +65,7 @@ def test_the_text_demo_keeps_its_own_folder(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(demo_vision, "demo_vision", lambda *arguments: asked.append(arguments))
     demo.demo(vision=True)
     demo.demo(tmp_path, 3, vision=True)
-    assert asked == [(Path("runs/demo-vision"), None), (tmp_path, 3)]
+    assert asked == [(Path("runs/demo-vision"), None, True), (tmp_path, 3, True)]
 
 
 @pytest.mark.usefixtures("_few")

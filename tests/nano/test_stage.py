@@ -26,6 +26,7 @@ def test_a_demo_gives_way_to_the_next_of_its_kind(tmp_path: Path) -> None:
         stage.make_way(output, KIND)
         assert sorted(path.name for path in output.iterdir()) == ["checkpoints", stage.REPORT, "status.json"]
     (output / stage.REPORT).write_text(json.dumps({"kind": KIND, "files": [path.name for path in output.iterdir()]}))
+    (output / "report.html").write_text("a report card that was written later")
     stage.make_way(output, KIND)
     assert "files" not in json.loads((output / stage.REPORT).read_text())
     with pytest.raises(ConfigError, match="not an earlier demo"):

@@ -88,10 +88,12 @@ class Preparation:
         with filling(folder) as aside, ThreadPoolExecutor(1) as hashing:
             digests = {path: hashing.submit(_file_digest, path) for path in paths}
             report, pictures = self._fill(aside / _ROWS, paths, broken)
+            for file in report.files:
+                file.sha256 = digests[file.path].result()
             content, stats = report.as_json(), _stats(pictures)
             if stats:
                 write_json(aside / _PICTURES, stats)
-            parts = [(f.format, digests[f.path].result()) for f in report.files]
+            parts = [(file.format, file.sha256) for file in report.files]
             parts += [("picture", f"{Path(path).name} {stat[0]}") for path, stat in sorted(stats.items()) if stat]
             fingerprint = self._fingerprint(parts)
             write_json(aside / _REPORT, {"fingerprint": fingerprint, "report": content})

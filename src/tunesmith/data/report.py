@@ -17,7 +17,7 @@ class FileReport:
     """What became of the records of one file.
 
     `kept` can be used; `unlearned` of them are not learned from (answers that are marked as bad ones). `notes`: how
-    the file was read, where that is not as usual.
+    the file was read, where that is not as usual. `sha256`: of the file's bytes, where they were looked at as a whole.
     """
 
     path: str
@@ -27,6 +27,7 @@ class FileReport:
     bad: list[RecordError] = field(default_factory=list)
     unlearned: int = 0
     notes: list[str] = field(default_factory=list)
+    sha256: str = ""
 
 
 @dataclass

@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..runs import RunFolder
 from . import DATA
 from .before_after import Row, summary, table
-from .stage import Sample, answers, learn, make_way, near, one_thread, print_commands, write_report
+from .stage import Sample, answers, learn, make_way, near, one_thread, print_commands, write_card, write_report
 
 if TYPE_CHECKING:
     from ..training.settings import TrainConfig
@@ -72,12 +72,13 @@ def demo(
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps (to try things out).")] = None,
     vision: Annotated[bool, typer.Option("--vision", help="The same as --family minicpmv.")] = False,
     family: Annotated[Family | None, typer.Option(help="Which tiny model learns. Default: minicpm.")] = None,
+    report: Annotated[bool, typer.Option(" /--no-report", help="Leave out the report card.")] = True,
 ) -> None:
     """Watch a tiny model learn on this machine, in about a minute.
 
     The bundled model (a MiniCPM, or the TransNormerLLM with --family transnormer) is asked questions, learns a new name
     and a sorting task from the bundled sample data (LoRA, on the CPU), and is asked again. Nothing is downloaded. The
-    questions are not among those it learned from.
+    questions are not among those it learned from. A report card (one page of HTML) says how it went.
 
     With --family minicpmv a model that sees learns the names of drawn creatures; a sheet of pictures shows what it
     says.
@@ -87,7 +88,7 @@ def demo(
     if vision or family is Family.MINICPMV:
         from .demo_vision import demo_vision
 
-        demo_vision(output or Path("runs/demo-vision"), steps)
+        demo_vision(output or Path("runs/demo-vision"), steps, report)
         return
     play = PLAYS[family or Family.MINICPM]
     output = output or play.output
@@ -103,11 +104,12 @@ def demo(
         before = answers(settings.model, sample, "Asking the model before it learns", screen)
         learn(settings)
         after = answers(str(output), sample, "Asking the same questions again", screen)
+        card = write_card(output, screen) if report else None
     texts = [conversation.messages[-1].content for conversation in sample.questions]
     rows = [Row(*row) for row in zip(texts, sample.expected, before, after, strict=True)]
-    more = {"commands": _commands(play, output, settings)}
-    report = write_report(RunFolder(output), play.kind, rows, time.perf_counter() - start, more)
-    _show(play, report, rows, screen)
+    more = {"card": card and str(card), "commands": _commands(play, output, settings)}
+    written = write_report(RunFolder(output), play.kind, rows, time.perf_counter() - start, more)
+    _show(play, written, rows, screen)
 
 
 def read_sample() -> Sample:
@@ -175,6 +177,8 @@ def _show(play: Play, report: dict[str, Any], rows: list[Row], screen: Console) 
     screen.print(summary(report))
     if report["curves"]:
         screen.print(f"Loss curve: {report['curves'][0]}", soft_wrap=True)
+    if report["card"]:
+        screen.print(f"Report card, to be opened in a browser: {report['card']}", soft_wrap=True)
     print_commands("Talk to the result:", report["commands"]["chat"], screen)
     large = play.large.rpartition("/")[2]
     print_commands(f"The same with {large}, on a machine with a GPU:", report["commands"]["large"], screen)

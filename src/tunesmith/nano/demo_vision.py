@@ -18,7 +18,7 @@ from .. import config as configuration
 from ..runs import RunFolder, write_json
 from .before_after import chosen, summary, table
 from .sheet import Seen, sheet
-from .stage import Sample, answers, learn, make_way, near, one_thread, print_commands, write_report
+from .stage import Sample, answers, learn, make_way, near, one_thread, print_commands, write_card, write_report
 
 if TYPE_CHECKING:
     from ..training.settings import TrainConfig
@@ -37,8 +37,8 @@ SHOWN = 12
 """Pictures on the sheet."""
 
 
-def demo_vision(output: Path, steps: int | None) -> None:
-    """Draw the pictures, ask, train, ask again; write the report and the sheet and show them."""
+def demo_vision(output: Path, steps: int | None, report: bool = True) -> None:
+    """Draw the pictures, ask, train, ask again; write the report, its card and the sheet, and show them."""
     start, screen = time.perf_counter(), Console(highlight=False)
     settings = _settings(output, steps)
     make_way(output, KIND)
@@ -52,15 +52,16 @@ def demo_vision(output: Path, steps: int | None) -> None:
         before = answers(settings.model, sample, "Asking the model before it learns", screen)
         learn(settings)
         after = answers(str(output), sample, "Asking about the same pictures again", screen)
+        card = write_card(output, screen) if report else None
     rows = []
     for asked, expected, first, last in zip(sample.questions, sample.expected, before, after, strict=True):
         image = asked.images[0]
         question = asked.messages[-1].content.replace(image.mark, "").strip()
         rows.append(Seen(question, expected, first, last, near(Path(image.path))))
     _draw_sheet(rows, output / SHEET)
-    more = {"sheet": str(output / SHEET), "commands": _commands(output, rows, settings)}
-    report = write_report(RunFolder(output), KIND, rows, time.perf_counter() - start, more)
-    _show(report, rows, screen)
+    more = {"sheet": str(output / SHEET), "card": card and str(card), "commands": _commands(output, rows, settings)}
+    written = write_report(RunFolder(output), KIND, rows, time.perf_counter() - start, more)
+    _show(written, rows, screen)
 
 
 def draw_sample(folder: Path) -> Sample:
@@ -161,5 +162,7 @@ def _show(report: dict[str, Any], rows: list[Seen], screen: Console) -> None:
     screen.print(f"Pictures with the answers: {report['sheet']}", soft_wrap=True)
     if report["curves"]:
         screen.print(f"Loss curve: {report['curves'][0]}", soft_wrap=True)
+    if report["card"]:
+        screen.print(f"Report card, to be opened in a browser: {report['card']}", soft_wrap=True)
     print_commands("Talk to the result about a picture:", report["commands"]["chat"], screen)
     print_commands("The same with MiniCPM-V 2.0, on a machine with a GPU:", report["commands"]["minicpm-v-2"], screen)

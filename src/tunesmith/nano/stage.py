@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from ..errors import ConfigError
+from ..report import CARD, KEPT
 from ..runs import STATUS, RunFolder, open_run, read_json, write_json
 from .before_after import Row
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 REPORT = "report.json"
 LONGEST = 48
 """Tokens that an answer may have."""
+CARD_ROWS = 24
+"""Validation rows that the report card asks about."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def make_way(output: Path, kind: str) -> None:
                 "another folder with --output."
             )
         own = earlier.get("files")
+        own = own and {*own, CARD, KEPT}  # a report card may have been written later
         others = sorted(path.name for path in output.iterdir() if own and path.name not in own)
         if others:
             raise ConfigError(
@@ -100,6 +104,16 @@ def answers(model: str, sample: Sample, text: str, screen: Console) -> list[str]
             load(model, device="cpu"), sample.questions, Sampling(greedy=True, max_new_tokens=LONGEST), batch_size=20
         )
         return [answer.strip() for answer in given]
+
+
+def write_card(output: Path, screen: Console) -> Path:
+    """Write the run's report card, and return its path."""
+    with screen.status("Writing the report card ..."):
+        from ..report.heldout import Wanted
+        from ..report.run import report
+
+        words = [str(output), "--limit", str(CARD_ROWS), "--max-new-tokens", str(LONGEST), "--device", "cpu"]
+        return report(output, wanted=Wanted(limit=CARD_ROWS, max_new_tokens=LONGEST, device="cpu"), command=words)
 
 
 def write_report(
