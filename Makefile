@@ -50,13 +50,14 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP)
-	$(BIN)/python bench/step.py
+	$(BIN)/tunesmith bench --write docs/benchmarks.md --plot docs/bench.png
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/vision.py
 	$(BIN)/python bench/length.py
 	$(BIN)/python bench/prefix.py
 	$(BIN)/python bench/eval.py
 	$(BIN)/python bench/memory.py
+	$(BIN)/python bench/profiles.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The benchmark harness still runs, and its sides compute the same losses (it ends with an error if not)."""
+"""The measurements under bench/ still run, and their sides compute the same (they end with an error if not)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def test_sides_do_the_same_work() -> None:
-    options = ["--case", "nano-minicpm", "--repeats", "1", "--steps", "3", "--threads", "2"]
-    command = [sys.executable, str(ROOT / "bench" / "step.py"), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Largest difference of a step's loss" in done.stdout
-    assert "written to" not in done.stdout
 
 
 def test_a_shared_prefix_gives_the_same_loss() -> None:
@@ -31,5 +22,12 @@ def test_counted_bytes_are_those_of_real_steps() -> None:
     command = [sys.executable, str(ROOT / "bench" / "memory.py"), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("are those of a real step") == 6
+    assert done.stdout.count("are those of a real step") == 7
     assert "1 x 16 tokens" in done.stdout and "written to" not in done.stdout
+
+
+def test_the_profiled_sides_compute_the_same_loss() -> None:
+    command = [sys.executable, str(ROOT / "bench" / "profiles.py"), "--size", "nano", "--threads", "1", "--no-write"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "matrices of the layers" in done.stdout and "written to" not in done.stdout

@@ -46,13 +46,22 @@ VERBS = {
     ),
     "chat": Verb("generate.command:chat", "Talk to a run or to a model folder."),
     "eval": Verb("eval.command:eval_", "Measure a run or a model on your records, beside other models."),
+    "report": Verb("report.command:report", "Write the report card of a run: one page that needs no network."),
+    "reproduce": Verb(
+        "report.command:reproduce", "Compute the first steps of a run again, and compare them bit by bit."
+    ),
     "export": Verb("export.command:export", "Write a run for other programs, and read it back to compare."),
+    "adapter list": Verb("adapters.command:list_", "See which adapters there are, of which base, and how they stand."),
+    "adapter compare": Verb("adapters.command:compare", "Compare two adapters: settings, layers, logits on rows."),
+    "adapter merge": Verb("adapters.command:merge", "Make one adapter of several of the same base."),
+    "adapter move": Verb("adapters.command:move", "Put an adapter onto another base of the same shape."),
     "download": Verb("download.command:download", "Fetch a model from Hugging Face or ModelScope, and verify it."),
+    "bench": Verb("bench.command:bench_", "Measure training beside the plain recipe and installed peers."),
     "data check": Verb("data.check.command:check", "Examine data files: every bad record named, figures, advice."),
     "data show": Verb("data.show.command:show", "See what the model sees of a record, and what it learns from it."),
     "data convert": Verb("data.convert.command:convert", "Write records in another format, and split them."),
 }
-PLANNED = ("plan", "serve", "studio", "doctor", "bench")
+PLANNED = ("plan", "serve", "studio", "doctor")
 ABOUT = "Fine-tune small on-device language models, natively, and talk to the result."
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 _TYPER: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": "rich"}
