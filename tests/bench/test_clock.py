@@ -9,8 +9,8 @@ from tunesmith.bench.clock import Clock
 
 def test_steps_follow_each_other() -> None:
     clock = Clock()
-    clock.on_train_begin()
     begin = time.perf_counter()
+    clock.on_train_begin()
     for loss in (2.0, 1.0):
         time.sleep(0.01)
         clock.on_log(logs={"loss": loss, "grad_norm": 0.5})

@@ -67,7 +67,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> Precision:
         return Precision(torch.float16, torch.float16, "float16 with loss scaling, as asked")
     if asked == "bf16" or (asked == "auto" and has_bf16):
         return Precision(torch.bfloat16, torch.bfloat16, "bfloat16 for frozen weights, float32 for what learns")
-    why = "float32: " + ("as asked" if asked == "fp32" else "the fast and exact type of this machine")
+    why = "float32: " + ("as asked" if asked == "fp32" else "exact, and fast on every CPU")
     return Precision(torch.float32, torch.float32, why)
 
 
