@@ -15,9 +15,9 @@ from tunesmith.errors import ConfigError, MachineError
 from tunesmith.export import run
 from tunesmith.export.merge import merge, published_tensors
 from tunesmith.export.run import export
-from tunesmith.export.source import Settings, Task
+from tunesmith.export.source import Settings, Source, Task
 from tunesmith.export.targets import gguf
-from tunesmith.models.load import load, text_tokenizer
+from tunesmith.models.load import Place, load, text_tokenizer
 
 library = pytest.importorskip("gguf")
 pytestmark = pytest.mark.usefixtures("here")
@@ -46,6 +46,20 @@ def test_file_holds_the_model(kind: str, finished: Finished, tmp_path: Path) -> 
         assert scales == pytest.approx([12.0, 1.4 / math.sqrt(4), 3.0])
     assert data["tokenizer.chat_template"] == text_tokenizer(loaded.tokenizer).chat_template
     assert data["tokenizer.ggml.tokens"][2] == "</s>" and data["tokenizer.ggml.eos_token_id"] == 2
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"model_type": "transnormer"}, "a dense MiniCPM, a Granite and a Llama"),
+        ({"model_type": "minicpm", "num_experts": 8}, "mixture of experts"),
+        ({"model_type": "granite"}, ""),
+    ],
+    ids=["other", "experts", "granite"],
+)
+def test_models_that_llama_cpp_has_no_place_for(config: dict[str, Any], said: str) -> None:
+    found = gguf.refusal(Source("x", Place(Path("x")), None, config))
+    assert said in found and bool(found) == bool(said)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,8 @@ def refusal(source: Source) -> str:
         return "pictures need a second file (the projector), which is not written here; merged keeps the whole model"
     if source.model_type in ("llama", "granite"):
         return ""
+    if source.model_type != "minicpm":
+        return "only a dense MiniCPM, a Granite and a Llama have a form there that is written here"
     return forms.refusal(source, "granite")
 
 
