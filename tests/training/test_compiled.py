@@ -20,10 +20,13 @@ from torch._dynamo.utils import counters
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tunesmith.config import read
+from tunesmith.data.collate import collate
+from tunesmith.data.types import Example
 from tunesmith.errors import ConfigError
 from tunesmith.models import auto
 from tunesmith.models.load import load
 from tunesmith.models.segments import packing_of
+from tunesmith.models.tree import why_no_tree
 from tunesmith.training import compiled
 from tunesmith.training.compiled import FirstStep, compile_layer, compile_layers
 from tunesmith.training.objective import Objective
@@ -89,6 +92,15 @@ def packed(first: int, second: int) -> dict[str, Any]:
     return {"input_ids": ids, "attention_mask": segments, "labels": ids, "position_ids": positions}
 
 
+def shared(common: int, *own: int) -> dict[str, Any]:
+    """Rows that begin with the same tokens and go on with some of their own."""
+    start = torch.randint(3, 250, (common,)).tolist()
+    rows = [start + torch.randint(3, 250, (length,)).tolist() for length in own]
+    batch: Any = collate([Example(row, row) for row in rows], 0, share=True)
+    assert "tree" in batch
+    return dict(batch)
+
+
 def gradients(objective: Objective, batch: dict[str, Any]) -> tuple[float, dict[str, Tensor]]:
     """The loss, and the gradients of what learns."""
     objective.zero_grad()
@@ -145,6 +157,13 @@ def test_packed_rows(make: Make, kind: str) -> None:
     objective = make(kind)
     packing_of(objective.inner)
     assert_same(objective, [packed(9, 8), packed(4, 12)], "aot_eager")
+
+
+@pytest.mark.parametrize("kind", ["minicpm", "transnormer"])
+def test_rows_that_share_tokens(make: Make, kind: str) -> None:
+    objective = make(kind)
+    assert why_no_tree(objective.inner, 64) is None
+    assert_same(objective, [shared(20, 5, 5, 9)], "aot_eager")
 
 
 def test_without_gradients_nothing_is_compiled(make: Make) -> None:
