@@ -125,7 +125,8 @@ def test_layers_below_the_lowest_that_learns_are_not_counted() -> None:
         layer.register_forward_pre_hook(lambda _, args: need.append(args[0].requires_grad))
     again, others = gradients(objective)
     assert again.equal(loss) and all(a.equal(b) for a, b in zip(others, grads, strict=True))
-    assert need == [False] * 4  # they are not gone through backwards either
+    # they are not gone through backwards either; whether hooks see a layer once more in that is transformers' choice
+    assert len(need) >= 4 and not any(need)
 
 
 def test_the_fewest_layers_that_fit() -> None:
