@@ -53,7 +53,7 @@ format: $(STAMP)
 # Some 20 minutes on two cores; the rest, with a million records and rows of 32,768 tokens, takes as long again.
 bench: $(STAMP)
 	$(BIN)/tunesmith bench --write docs/benchmarks.md --plot docs/bench.png
-	$(BIN)/python bench/prefix.py
+	$(BIN)/python bench/prefix.py --repeats 1
 	$(BIN)/python bench/profiles.py
 
 bench-all: bench

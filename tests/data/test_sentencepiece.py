@@ -85,7 +85,7 @@ def test_emoji_of_several_characters_is_one_piece() -> None:
     pieces = [("<unk>", 0.0, reader.UNKNOWN), ("👍", -1.0, reader.NORMAL), ("👍🏽", -2.0, reader.NORMAL)]
     model = reader.SentencePieceModel(pieces, reader.BPE, b"", False, False)
     assert reader._whole_pieces(model) == ["👍🏽"]
-    assert reader._merged("👍🏽👍", {"👍": -1.0, "👍🏽": -2.0}) == ["👍🏽", "👍"]
+    assert reader.merged("👍🏽👍", {"👍": -1.0, "👍🏽": -2.0}) == ["👍🏽", "👍"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xff\xff", b"<html>", b"\n\x05abc", bytes(range(256))])

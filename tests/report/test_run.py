@@ -32,7 +32,7 @@ def test_a_run_that_is_not_finished(run: Path) -> None:
 
 
 def test_mistakes_are_told_before_anything_is_asked(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunesmith.report.run.Bench", None)
+    monkeypatch.setattr("tunesmith.report.run.Models", None)
     (run / CARD).write_text("mine")
     with pytest.raises(ConfigError, match="is no report card"):
         report(run)

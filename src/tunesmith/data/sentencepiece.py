@@ -149,10 +149,10 @@ def _whole_pieces(model: SentencePieceModel) -> list[str]:
     scores = {text: score for text, score, kind in model.pieces if kind == NORMAL}
     whole = [text for text, _, kind in model.pieces if kind == USER_DEFINED]
     odd = (text for text in scores if len(text) > 1 and any(character not in scores for character in text))
-    return whole + [text for text in odd if _merged(text, scores) == [text]]
+    return whole + [text for text in odd if merged(text, scores) == [text]]
 
 
-def _merged(text: str, scores: dict[str, float]) -> list[str]:
+def merged(text: str, scores: Mapping[str, float]) -> list[str]:
     """Merge a short text as sentencepiece does: the pair with the best score first, the leftmost of equals."""
     parts = list(text)
     while True:

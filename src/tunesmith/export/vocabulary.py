@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
+from ..data.sentencepiece import merged
 from ..data.tokenizer import SPACE, TextTokenizer
 from ..errors import ModelError
 
@@ -84,21 +84,10 @@ def encode(metadata: Mapping[str, Any], text: str) -> list[int]:
     text = text.replace(" ", SPACE)
     text = SPACE + text if metadata[f"{_KEY}add_space_prefix"] and text else text
     ids: list[int] = []
-    for piece in _merged(text, scores):
+    for piece in merged(text, scores):
         spelled = [piece] if piece in numbers else [f"<0x{byte:02X}>" for byte in piece.encode()]
         ids += [numbers.get(one, metadata.get(f"{_KEY}unknown_token_id", 0)) for one in spelled]
     return ids
-
-
-def _merged(text: str, scores: Mapping[str, float]) -> list[str]:
-    """Join the neighbours whose piece has the best score, the leftmost of equals, until none is left."""
-    parts = list(text)
-    while True:
-        pairs = [(-scores[a + b], at) for at, (a, b) in enumerate(pairwise(parts)) if a + b in scores]
-        if not pairs:
-            return parts
-        _, at = min(pairs)
-        parts[at : at + 2] = [parts[at] + parts[at + 1]]
 
 
 def _byte_tokenizer(metadata: Mapping[str, Any], numbers: dict[str, int]) -> Tokenizer:

@@ -62,7 +62,7 @@ class Measured:
         return sum(after != before for after, before in pairs)
 
 
-class Bench:
+class Models:
     """Both models of a run: its result and the base that it began with, loaded once for all that is measured."""
 
     def __init__(self, facts: Facts, wanted: Wanted, console: Console) -> None:

@@ -14,7 +14,7 @@ from ..runs import PACKAGES
 from . import CARD
 from .facts import Facts
 from .heldout import Wanted
-from .measured import Bench
+from .measured import Models
 from .page import Card, check, write
 
 
@@ -40,9 +40,9 @@ def report(
     target = target or folder / CARD
     facts = Facts.read(folder)
     check(target)
-    bench = Bench(facts, wanted, console)
-    held_out = bench.held_out()
-    questions, texts = bench.forgotten()
+    models = Models(facts, wanted, console)
+    held_out = models.held_out()
+    questions, texts = models.forgotten()
     card = Card(
         facts,
         held_out,
